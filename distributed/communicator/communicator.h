@@ -1,0 +1,94 @@
+// What ranks say to each other: one small interface, a file per backend. No LibTorch, no MPI in this header.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+namespace lockstep {
+
+enum class DataType : std::uint8_t { float32, bfloat16, float16, float64, int64 };
+std::size_t element_bytes(DataType type);
+std::string_view type_name(DataType type);
+
+// bfloat16 and float16 are added in float32. average: sum, then one multiplication by 1/size (integers: usage error).
+enum class ReduceOp : std::uint8_t { sum, average, min, max };
+std::string_view op_name(ReduceOp op);
+
+// `count` contiguous elements owned by the caller, who keeps them alive and untouched until Work::wait() returns.
+struct Buffer {
+  void* data = nullptr;
+  std::int64_t count = 0;
+  DataType type = DataType::float32;
+};
+
+class Operation;  // a backend's collective under way (operation.h)
+
+// The handle of a collective. Dropping it without wait() waits (in the destructor, never throwing).
+class [[nodiscard]] Work {
+ public:
+  Work() = default;  // already complete
+  explicit Work(std::shared_ptr<Operation> operation);
+  Work(Work&&) noexcept;
+  Work& operator=(Work&&) noexcept;
+  ~Work();
+
+  // True when the buffer may be used. Never blocks; gives the collective a push.
+  bool done();
+  // CPU backends: returns when the buffer may be used. NCCL: makes the current CUDA stream wait, the host goes on.
+  // Throws Failure(peer_lost) after the communicator's timeout: names the collective, its sequence number and the
+  // ranks that have not arrived where the backend knows them.
+  void wait();
+
+ private:
+  std::shared_ptr<Operation> operation_;
+};
+
+// Memory in which collectives work without a copy. Freed with the handle; collective where `collective` says so.
+class DirectMemory {
+ public:
+  virtual ~DirectMemory() = default;
+  virtual void* data() = 0;
+  virtual std::int64_t bytes() const = 0;
+};
+
+// A group of ranks. Every rank calls the same collectives in the same order with equal count, type and operation;
+// with checks on (CommunicatorOptions::verify) a difference throws Failure(peer_lost) on all ranks that names the rank and both
+// calls. May be called from one thread at a time.
+class Communicator {
+ public:
+  virtual ~Communicator() = default;
+  Communicator(const Communicator&) = delete;
+  Communicator& operator=(const Communicator&) = delete;
+
+  virtual int rank() const = 0;
+  virtual int size() const = 0;
+  virtual std::string_view name() const = 0;  // "self", "mpi", "shm", "hierarchical", "nccl"
+
+  // buffer: any count, reduced in place; every rank ends with equal bits. The order of the additions depends only on
+  // the number of ranks and their placement: repeats are bitwise equal.
+  virtual Work all_reduce(Buffer buffer, ReduceOp op) = 0;
+  // input: size() * output.count elements; output: this rank's part of the reduced input. They may not overlap, but
+  // output may be exactly this rank's part of input (in place).
+  virtual Work reduce_scatter(Buffer input, Buffer output, ReduceOp op) = 0;
+  // output: size() * input.count elements, by rank; input may be exactly this rank's part of output (in place).
+  virtual Work all_gather(Buffer input, Buffer output) = 0;
+  // root: the rank whose buffer all ranks end with.
+  virtual Work broadcast(Buffer buffer, int root) = 0;
+  // Returns when all ranks have called it.
+  virtual void barrier() = 0;
+
+  // Memory for buffers of this communicator: shared window, ncclMemAlloc, or plain aligned memory. Zeroed.
+  // Collective: every rank calls it, in the same order, with equal `bytes`.
+  virtual std::shared_ptr<DirectMemory> allocate(std::int64_t bytes) = 0;
+
+  // Gives all collectives under way a push; for callers with time to spare between kernels. Never blocks.
+  virtual void progress() = 0;
+
+ protected:
+  Communicator() = default;
+};
+
+}  // namespace lockstep
