@@ -1,0 +1,109 @@
+// Runs as directories: created, followed and found again without any server. One writer per file: run.json by the
+// submitting program (once), events.jsonl by the supervisor alone, the rest by the job. Readers derive everything else.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "lockstep/core/error.h"
+#include "lockstep/core/workspace.h"
+
+namespace lockstep {
+
+// Azure ML's names and order.
+enum class RunStatus {
+  NotStarted, Starting, Provisioning, Preparing, Queued, Running, Finalizing, CancelRequested,
+  Completed, Failed, Canceled, Paused, NotResponding,
+};
+std::string_view status_name(RunStatus status);
+std::optional<RunStatus> parse_status(std::string_view name);
+bool is_terminal(RunStatus status);                        // Completed, Failed, Canceled
+bool may_follow(RunStatus from, RunStatus to);             // the allowed moves; see core/README.md
+
+// Why a run ended: part of the one terminal event.
+struct EndCause {
+  std::string reason;             // "completed", "exit_code", "signal", "canceled", "time_limit", "lost", "environment"
+  std::optional<int> exit_code;
+  std::optional<int> signal;
+  std::optional<int> rank;        // the first rank that failed, where known
+  std::string host;
+  std::string message;            // one sentence for people: "rank 1 on node07: data file train.h5 is truncated …"
+  std::string hint;
+  std::vector<std::string> last_lines;   // of that rank's log
+};
+
+// One line of events.jsonl.
+struct RunEvent {
+  std::int64_t sequence = 0;      // 0, 1, 2, …
+  double time = 0;                // seconds since 1970
+  RunStatus status = RunStatus::NotStarted;   // after this event
+  int attempt = 0;                // 0 before the first attempt
+  std::string detail;             // "waiting for 2 of 2 slots: held by cifar_1700000000_ab12cd34"
+  std::optional<EndCause> cause;  // on the terminal event, and on each event that ends an attempt
+};
+
+// Everything a listing shows; derived from run.json and events.jsonl.
+struct RunSummary {
+  std::string id;
+  std::string experiment;
+  std::filesystem::path directory;
+  RunStatus status = RunStatus::NotStarted;
+  std::string detail;
+  std::optional<EndCause> cause;
+  int attempts = 0;
+  double submitted = 0, started = 0, ended = 0;   // seconds since 1970; 0: not yet
+  std::string target;
+  int node_count = 1, process_count_per_node = 1;
+  std::string command;            // entry script and parameters, or command, for people
+};
+
+class RunDirectory {
+ public:
+  // Claims EXPERIMENT_<unix seconds>_<8 hex> by mkdir (tries again on a collision) and makes the folders of
+  // run_contract.h with mode 0700. Usage error for a bad experiment name; environment error when not writable.
+  static Result<RunDirectory> create(const Workspace& workspace, const std::string& experiment);
+  // An existing run directory. Usage error when it has no run.json.
+  static Result<RunDirectory> open(const std::filesystem::path& directory);
+
+  const std::filesystem::path& path() const { return path_; }
+  std::string id() const;
+  std::string experiment() const;
+  std::filesystem::path attempt_directory(int attempt) const;   // attempts/001
+
+  // run.json, exactly once (usage error the second time).
+  void write_record(const nlohmann::ordered_json& record) const;
+  nlohmann::ordered_json record() const;                        // throws Failure(corrupt_data) naming the file
+
+  // Supervisor only. One O_APPEND write of one line, then fsync; sequence and time are filled in.
+  // Throws Failure(internal) for a move that may_follow forbids, and after a terminal event.
+  void append_event(RunEvent event) const;
+  // Complete lines only; a torn last line is skipped, a damaged one in the middle throws Failure(corrupt_data).
+  std::vector<RunEvent> events() const;
+
+  // Status from events.jsonl; NotResponding when the run is not over and its supervisor is gone (supervisor.json:
+  // {"pid", "host", "start_time"}: the process is gone on this host, or control/supervisor_heartbeat is older than 30 s elsewhere).
+  RunSummary summary() const;
+
+  // control/cancel: who asked, when. Idempotent.
+  void request_cancel(const std::string& who) const;
+  bool cancel_requested() const;
+
+ private:
+  explicit RunDirectory(std::filesystem::path path) : path_(std::move(path)) {}
+  std::filesystem::path path_;
+};
+
+// All runs, newest first; `experiment` empty: of every experiment. Unreadable directories become a line in `warnings`.
+// Reads two small files per run: 1,000 runs in well under 0.3 s.
+std::vector<RunSummary> list_runs(const Workspace& workspace, std::string_view experiment = {},
+                                  std::vector<std::string>* warnings = nullptr);
+
+// A run by id, by a unique part of its id, or "latest". Usage error with candidates when unknown or ambiguous.
+Result<RunDirectory> find_run(const Workspace& workspace, std::string_view reference);
+
+}  // namespace lockstep
