@@ -1,5 +1,5 @@
 # LibTorch, and whether the CUDA library is built: LOCKSTEP_HAS_CUDA.
-find_package(LibTorch 2.11 REQUIRED COMPONENTS CUDA)
+find_package(LibTorch 2.11 REQUIRED OPTIONAL_COMPONENTS CUDA)
 find_program(LOCKSTEP_NVCC nvcc HINTS /usr/local/cuda/bin)
 set(LOCKSTEP_HAS_CUDA FALSE)
 if(NOT LOCKSTEP_CUDA STREQUAL "OFF" AND LibTorch_CUDA_FOUND AND LOCKSTEP_NVCC)
@@ -8,7 +8,4 @@ elseif(LOCKSTEP_CUDA STREQUAL "ON")
   message(FATAL_ERROR "LOCKSTEP_CUDA is ON, but there is no CUDA toolkit with NCCL (nvcc: ${LOCKSTEP_NVCC}); "
                       "install one, or configure with -DLOCKSTEP_CUDA=OFF")
 endif()
-message(STATUS "LibTorch ${LibTorch_VERSION}, CUDA library: ${LOCKSTEP_HAS_CUDA}")
-# LibTorch's headers are not ours to mend.
-get_target_property(_includes LibTorch::cpu INTERFACE_INCLUDE_DIRECTORIES)
-set_target_properties(LibTorch::cpu PROPERTIES INTERFACE_SYSTEM_INCLUDE_DIRECTORIES "${_includes}")
+message(STATUS "LibTorch ${LibTorch_VERSION} in ${LibTorch_LOCATION}, CUDA library: ${LOCKSTEP_HAS_CUDA}")
