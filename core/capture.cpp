@@ -51,7 +51,8 @@ struct Stream {
     std::array<char, 65536> piece;
     const ssize_t got = ::read(read_end.get(), piece.data(), piece.size());
     if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR)) return read_end.reset();
-    if (got > 0) text.append(piece.data(), std::min<std::size_t>(got, limit_bytes - std::min(limit_bytes, text.size())));
+    if (got > 0)
+      text.append(piece.data(), std::min<std::size_t>(got, limit_bytes - std::min(limit_bytes, text.size())));
   }
 };
 
@@ -62,7 +63,8 @@ int remaining_milliseconds(Clock::time_point deadline) {
 
 // Waits until a stream has something, the process ends or the deadline passes. A kernel without pidfd_open is polled.
 void wait_for_news(std::array<Stream, 2>& streams, int process, bool ended, Clock::time_point deadline) {
-  std::array<pollfd, 3> files{{{streams[0].read_end.get(), POLLIN, 0}, {streams[1].read_end.get(), POLLIN, 0},
+  std::array<pollfd, 3> files{{{streams[0].read_end.get(), POLLIN, 0},
+                               {streams[1].read_end.get(), POLLIN, 0},
                                {ended ? -1 : process, POLLIN, 0}}};
   int wait = ended ? 0 : remaining_milliseconds(deadline);
   if (process < 0) wait = std::min(wait, 2);
@@ -72,7 +74,8 @@ void wait_for_news(std::array<Stream, 2>& streams, int process, bool ended, Cloc
 }  // namespace
 
 Result<Captured> capture(ProcessSpec spec, double timeout_seconds, std::size_t limit_bytes) {
-  const auto deadline = Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(timeout_seconds));
+  const auto deadline =
+      Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(timeout_seconds));
   std::array<Stream, 2> streams;
   for (Stream& stream : streams) stream.open();
   spec.standard_output = streams[0].write_end.get();
@@ -94,7 +97,7 @@ Result<Captured> capture(ProcessSpec spec, double timeout_seconds, std::size_t l
     if (ended) continue;
     if (const auto status = poll_process(pid)) {
       result.status = *status;
-      ended = read_any = true;   // once more: what it wrote last is still in the pipes
+      ended = read_any = true;  // once more: what it wrote last is still in the pipes
     } else if (!killed && Clock::now() >= deadline) {
       ::kill(spec.new_session ? -pid : pid, SIGKILL);
       killed = true;

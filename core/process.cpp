@@ -47,8 +47,8 @@ Result<ChildImage> make_image(const ProcessSpec& spec) {
     const std::string path = search_path(spec);
     const auto found = find_program(image.program, path);
     if (!found)
-      return Error{ErrorKind::environment, "cannot start " + image.program + ": no such program on PATH", {},
-                   "PATH is " + path};
+      return Error{
+          ErrorKind::environment, "cannot start " + image.program + ": no such program on PATH", {}, "PATH is " + path};
     image.program = found->string();
   }
   for (const std::string& argument : spec.argv) image.argv.push_back(const_cast<char*>(argument.c_str()));
@@ -96,7 +96,7 @@ void close_others_on_exec() {
   if (spec.new_session) ::setsid();
   if (spec.die_with_parent) {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (::getppid() != parent) ::_exit(127);   // it ended before the request was in place
+    if (::getppid() != parent) ::_exit(127);  // it ended before the request was in place
   }
   place_streams(spec);
   if (!spec.directory.empty() && ::chdir(spec.directory.c_str()) != 0) give_up(pipe, ChildFailure::directory);
@@ -108,8 +108,10 @@ void close_others_on_exec() {
 Error start_error(const ProcessSpec& spec, const ChildFailure& failure) {
   const std::string reason = std::strerror(failure.code);
   if (failure.step == ChildFailure::directory)
-    return Error{ErrorKind::environment, "cannot start " + spec.argv.front() + " in " + spec.directory.string() + ": " + reason,
-                 {}, {}};
+    return Error{ErrorKind::environment,
+                 "cannot start " + spec.argv.front() + " in " + spec.directory.string() + ": " + reason,
+                 {},
+                 {}};
   std::string hint;
   if (failure.code == ENOEXEC) hint = "a script needs a first line such as #!/bin/sh";
   return Error{ErrorKind::environment, "cannot start " + spec.argv.front() + ": " + reason, {}, hint};
@@ -153,8 +155,9 @@ Result<pid_t> start_process(const ProcessSpec& spec) {
   }
   ::close(ends[0]);
   if (child < 0)
-    return Error{ErrorKind::environment, "cannot start " + spec.argv.front() + ": " + std::strerror(fork_error), {}, {}};
-  if (got == 0) return child;   // exec closed the pipe
+    return Error{
+        ErrorKind::environment, "cannot start " + spec.argv.front() + ": " + std::strerror(fork_error), {}, {}};
+  if (got == 0) return child;  // exec closed the pipe
   wait_process(child);
   return start_error(spec, failure);
 }

@@ -32,7 +32,7 @@ TEST(Process, ExitCodeAndSignalAreTold) {
 
 TEST(Process, StreamsAreKeptApart) {
   const auto result = run({.argv = {"sh", "-c", "echo out; echo err >&2; cat; echo end"}});
-  EXPECT_EQ(result.output, "out\nend\n");   // cat had /dev/null to read
+  EXPECT_EQ(result.output, "out\nend\n");  // cat had /dev/null to read
   EXPECT_EQ(result.error, "err\n");
 }
 
@@ -70,18 +70,19 @@ TEST(Process, RunsInTheDirectory) {
 }
 
 TEST(Process, NoOtherDescriptorIsInherited) {
-  const int open_here = ::open("/etc/passwd", O_RDONLY);   // without O_CLOEXEC
+  const int open_here = ::open("/etc/passwd", O_RDONLY);  // without O_CLOEXEC
   ASSERT_GE(open_here, 0);
   const auto result = run({.argv = {"sh", "-c", "ls /proc/$$/fd"}});
   ::close(open_here);
   EXPECT_EQ(result.output, "0\n1\n2\n");
 }
 
-TEST(Process, StreamsMayBeSwapped) {
+TEST(Process, BothOutputsMayShareOneFile) {
   TemporaryDirectory directory;
   const auto path = directory.path() / "both";
   const int file = ::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-  const auto child = start_process({.argv = {"sh", "-c", "echo one; echo two >&2"}, .standard_output = file, .standard_error = file});
+  const auto child =
+      start_process({.argv = {"sh", "-c", "echo one; echo two >&2"}, .standard_output = file, .standard_error = file});
   ::close(file);
   EXPECT_EQ(wait_process(child.value()).code, 0);
   std::ifstream in(path);
@@ -121,7 +122,7 @@ TEST(Process, DiesWithTheOneThatStartedIt) {
   ::close(ends[1]);
   EXPECT_EQ(wait_process(starter).code, 0);
   char byte;
-  EXPECT_EQ(::read(ends[0], &byte, 1), 0);   // the end of the pipe: nobody holds it any more
+  EXPECT_EQ(::read(ends[0], &byte, 1), 0);  // the end of the pipe: nobody holds it any more
   ::close(ends[0]);
 }
 
@@ -138,7 +139,8 @@ TEST(Capture, OutputBeyondTheLimitIsDropped) {
 }
 
 TEST(Capture, TheTimeoutKillsTheWholeGroup) {
-  const auto result = capture({.argv = {"sh", "-c", "echo begun; sleep 60; echo no"}, .new_session = true}, 0.2).value();
+  const auto result =
+      capture({.argv = {"sh", "-c", "echo begun; sleep 60; echo no"}, .new_session = true}, 0.2).value();
   EXPECT_EQ(result.status.signal, SIGKILL);
   EXPECT_EQ(result.output, "begun\n");
 }
@@ -159,7 +161,7 @@ TEST(ProcessTable, StartTimeTellsProcessesApart) {
   EXPECT_GE(process_start_time(child).value(), *mine);
   ::kill(child, SIGKILL);
   siginfo_t ended;
-  ::waitid(P_PID, static_cast<id_t>(child), &ended, WEXITED | WNOWAIT);   // dead, not yet reaped
+  ::waitid(P_PID, static_cast<id_t>(child), &ended, WEXITED | WNOWAIT);  // dead, not yet reaped
   EXPECT_FALSE(process_start_time(child));
   wait_process(child);
   EXPECT_FALSE(process_start_time(child));
@@ -167,8 +169,11 @@ TEST(ProcessTable, StartTimeTellsProcessesApart) {
 
 TEST(ProcessTable, FoundByEnvironmentAlone) {
   const std::string value = "run_" + std::to_string(::getpid());
-  const auto marked = start_process({.argv = {"sleep", "60"}, .environment = {{{"PATH", "/bin"}, {"LOCKSTEP_RUN_ID", value}}}}).value();
-  const auto longer = start_process({.argv = {"sleep", "60"}, .environment = {{{"PATH", "/bin"}, {"LOCKSTEP_RUN_ID", value + "x"}}}}).value();
+  const auto marked =
+      start_process({.argv = {"sleep", "60"}, .environment = {{{"PATH", "/bin"}, {"LOCKSTEP_RUN_ID", value}}}}).value();
+  const auto longer =
+      start_process({.argv = {"sleep", "60"}, .environment = {{{"PATH", "/bin"}, {"LOCKSTEP_RUN_ID", value + "x"}}}})
+          .value();
   EXPECT_EQ(processes_with_environment("LOCKSTEP_RUN_ID", value), std::vector<pid_t>{marked});
   for (const pid_t child : {marked, longer}) {
     ::kill(child, SIGKILL);
