@@ -29,6 +29,8 @@ if(LOCKSTEP_SANITIZE)
   target_link_options(lockstep_settings INTERFACE -fsanitize=${LOCKSTEP_SANITIZE})
 endif()
 
+set(LOCKSTEP_TEST_PYTHON "" CACHE FILEPATH "Python with torch, h5py and TensorBoard that results are compared with; ./dev test sets it")
+
 # lockstep_library(NAME SOURCES … [PUBLIC …] [PRIVATE …]): lockstep_NAME with the alias lockstep::NAME.
 function(lockstep_library name)
   cmake_parse_arguments(arg "" "" "SOURCES;PUBLIC;PRIVATE" ${ARGN})
@@ -58,6 +60,27 @@ function(lockstep_unit_test name)
   target_link_libraries(${name} PRIVATE lockstep_settings ${arg_LINK} GTest::gtest_main)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/tests")
   gtest_discover_tests(${name} TEST_PREFIX "${name}." DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT 60 LABELS unit)
+endfunction()
+
+# lockstep_python_test(NAME SCRIPT file ARGS …): a check in Python against programs that are not ours. Exit code 77 = skipped,
+# and says why. Not registered without LOCKSTEP_TEST_PYTHON.
+function(lockstep_python_test name)
+  if(NOT LOCKSTEP_TESTS OR NOT LOCKSTEP_TEST_PYTHON)
+    return()
+  endif()
+  cmake_parse_arguments(arg "" "SCRIPT;TIMEOUT;LABEL;PROCESSORS" "ARGS" ${ARGN})
+  if(NOT arg_TIMEOUT)
+    set(arg_TIMEOUT 120)
+  endif()
+  if(NOT arg_LABEL)
+    set(arg_LABEL interop)
+  endif()
+  if(NOT arg_PROCESSORS)
+    set(arg_PROCESSORS 1)
+  endif()
+  add_test(NAME ${name} COMMAND ${LOCKSTEP_TEST_PYTHON} ${arg_SCRIPT} ${arg_ARGS} WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT} LABELS ${arg_LABEL} PROCESSORS ${arg_PROCESSORS} SKIP_RETURN_CODE 77
+    ENVIRONMENT "OMPI_ALLOW_RUN_AS_ROOT=1;OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1;OMP_NUM_THREADS=1")
 endfunction()
 
 # lockstep_rank_test(NAME RANKS 1 2 4 SOURCES … LINK …): the whole program under mpirun, one ctest entry per number of ranks.
