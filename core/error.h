@@ -2,7 +2,9 @@
 #pragma once
 
 #include <exception>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <variant>
 
@@ -29,6 +31,10 @@ struct Error {
 
 // The exit code a program ends with: 2 for usage, 1 for the rest.
 int exit_code(ErrorKind kind);
+
+// "usage", "environment", "peer_lost", "corrupt_data", "internal": as records spell the kind. Back: empty for any other word.
+std::string_view error_kind_name(ErrorKind kind);
+std::optional<ErrorKind> parse_error_kind(std::string_view name);
 
 // Error as an exception. what() is Error::message().
 class Failure : public std::exception {

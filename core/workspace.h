@@ -12,10 +12,12 @@ namespace lockstep {
 class Workspace {
  public:
   // Creates directory/.lockstep/config.json ({"workspace": name, "root": …}); an existing one is returned as it is.
-  // name: empty = the directory's own name. Usage error: the name is not [A-Za-z0-9][A-Za-z0-9._-]*.
+  // name: empty = the directory's own name, with '_' for what a name may not hold. Usage error: the name given is not
+  // [A-Za-z0-9][A-Za-z0-9._-]*; environment error: cannot write there.
   static Result<Workspace> create(const std::filesystem::path& directory, std::string name = {});
 
   // The workspace found upward from `start` as git finds .git. Usage error when there is none: says where it looked.
+  // The place of the file counts, not the "root" in it: a workspace can be moved. Corrupt-data error for a damaged file.
   static Result<Workspace> from_config(const std::filesystem::path& start = std::filesystem::current_path());
 
   // from_config, else create(start) with a one-line notice on stderr.
