@@ -1,0 +1,21 @@
+#include "lockstep/models/mlp.h"
+
+#include <ATen/ops/addmm.h>
+#include <ATen/ops/relu.h>
+
+#include "lockstep/models/check_input.h"
+
+namespace lockstep {
+
+Mlp::Mlp(ModelInput input) {
+  check_model_input("mlp", input, 1);
+  fc1 = register_module("fc1", torch::nn::Linear(input.channels * input.height * input.width, 128));
+  fc2 = register_module("fc2", torch::nn::Linear(128, input.classes));
+}
+
+at::Tensor Mlp::forward(const at::Tensor& input) {
+  const auto hidden = at::addmm(fc1->bias, input.flatten(1), fc1->weight.t()).relu_();
+  return at::addmm(fc2->bias, hidden, fc2->weight.t());
+}
+
+}  // namespace lockstep
