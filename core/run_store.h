@@ -23,7 +23,12 @@ enum class RunStatus {
 std::string_view status_name(RunStatus status);
 std::optional<RunStatus> parse_status(std::string_view name);
 bool is_terminal(RunStatus status);                        // Completed, Failed, Canceled
-bool may_follow(RunStatus from, RunStatus to);             // the allowed moves; see core/README.md
+// The allowed moves. Before work: NotStarted, Starting, Provisioning, Preparing, Queued, Paused in any order (a further
+// attempt comes back here from Running or Finalizing); from there Running or, for a program without a first step, Finalizing;
+// Running -> Finalizing or Paused; Completed only from Running, Finalizing and CancelRequested; Failed, Canceled and CancelRequested
+// from anywhere; CancelRequested -> Finalizing or terminal only. Each status may follow itself (a new detail). NotResponding
+// comes from and goes to any. Nothing follows a terminal status.
+bool may_follow(RunStatus from, RunStatus to);
 
 // Why a run ended: part of the one terminal event.
 struct EndCause {
@@ -85,8 +90,13 @@ class RunDirectory {
   // Complete lines only; a torn last line is skipped, a damaged one in the middle throws Failure(corrupt_data).
   std::vector<RunEvent> events() const;
 
-  // Status from events.jsonl; NotResponding when the run is not over and its supervisor is gone (supervisor.json:
-  // {"pid", "host", "start_time"}: the process is gone on this host, or control/supervisor_heartbeat is older than 30 s elsewhere).
+  // Supervisor only, before its first event: supervisor.json with this process' pid, host and start time, by which readers
+  // know whether it lives. Elsewhere they go by the age of control/supervisor_heartbeat: touch it every few seconds.
+  void record_supervisor() const;
+
+  // Status from events.jsonl; CancelRequested as soon as control/cancel is there; NotResponding when the run is not over and its supervisor is gone (supervisor.json:
+  // {"pid", "host", "start_time"}: the process is gone on this host, or control/supervisor_heartbeat is older than 30 s elsewhere; no supervisor.json 30 s after the submit counts as gone too).
+  // Throws Failure(corrupt_data) for a damaged run.json or events.jsonl.
   RunSummary summary() const;
 
   // control/cancel: who asked, when. Idempotent.
@@ -97,6 +107,15 @@ class RunDirectory {
   explicit RunDirectory(std::filesystem::path path) : path_(std::move(path)) {}
   std::filesystem::path path_;
 };
+
+// For --json and for files. Times in seconds since 1970; what is unknown is left out. Parsing throws Failure(corrupt_data).
+nlohmann::ordered_json to_json(const EndCause& cause);
+nlohmann::ordered_json to_json(const RunEvent& event);
+nlohmann::ordered_json to_json(const RunSummary& summary);
+RunEvent run_event_from_json(const nlohmann::ordered_json& json);
+
+// Seconds since 1970, now.
+double unix_time();
 
 // All runs, newest first; `experiment` empty: of every experiment. Unreadable directories become a line in `warnings`.
 // Reads two small files per run: 1,000 runs in well under 0.3 s.

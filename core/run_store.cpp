@@ -1,0 +1,115 @@
+// Run directories: claimed, recorded, cancelled. Their events are run_log.cpp's, what is read from them run_summary.cpp's.
+#include "lockstep/core/run_store.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <random>
+
+#include "lockstep/core/machine.h"
+#include "lockstep/core/process.h"
+#include "lockstep/core/publish.h"
+#include "lockstep/core/run_contract.h"
+
+namespace lockstep {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+// A file name, host name or log line may hold any bytes: what is not UTF-8 is replaced, never a reason to fail.
+std::string text_of(const Json& json, int indent) {
+  return json.dump(indent, ' ', false, Json::error_handler_t::replace);
+}
+
+// True: made. False: it was there.
+bool make_directory(const fs::path& path) {
+  if (::mkdir(path.c_str(), 0700) == 0) return true;
+  if (errno != EEXIST) fail_errno("cannot make the directory " + path.string(), "runs are kept below the workspace; is it writable?");
+  return false;
+}
+
+std::string new_id(const std::string& experiment) {
+  static thread_local std::random_device random;
+  char suffix[40];
+  std::snprintf(suffix, sizeof suffix, "_%lld_%08x", static_cast<long long>(unix_time()), static_cast<unsigned>(random()));
+  return experiment + suffix;
+}
+
+fs::path claim(const fs::path& folder, const std::string& experiment) {
+  for (int tries = 0; tries < 100; ++tries) {
+    const fs::path path = folder / new_id(experiment);
+    if (make_directory(path)) return path;
+  }
+  fail(ErrorKind::internal, "100 run ids in " + folder.string() + " were taken already");
+}
+
+}  // namespace
+
+Result<RunDirectory> RunDirectory::create(const Workspace& workspace, const std::string& experiment) try {
+  if (!is_valid_name(experiment))
+    return Error{ErrorKind::usage, "\"" + experiment + "\" cannot name an experiment", "experiment",
+                 "use letters, digits and . _ -, beginning with a letter or digit, at most 128"};
+  make_directory(workspace.runs());
+  make_directory(workspace.runs() / experiment);
+  const fs::path path = claim(workspace.runs() / experiment, experiment);
+  for (const char* folder : {contract::kOutputs, contract::kLogs, contract::kAttempts, contract::kControl})
+    make_directory(path / folder);
+  return RunDirectory(path);
+} catch (const Failure& failure) {
+  return failure.error();
+}
+
+Result<RunDirectory> RunDirectory::open(const fs::path& directory) {
+  std::error_code error;
+  const fs::path path = fs::canonical(directory, error);
+  if (error || !fs::is_regular_file(path / "run.json", error))
+    return Error{ErrorKind::usage, directory.string() + " is not a run directory: it has no run.json", {},
+                 "lockstep runs lists the runs of this workspace"};
+  return RunDirectory(path);
+}
+
+std::string RunDirectory::id() const { return path_.filename().string(); }
+
+std::string RunDirectory::experiment() const { return path_.parent_path().filename().string(); }
+
+fs::path RunDirectory::attempt_directory(int attempt) const {
+  char name[16];
+  std::snprintf(name, sizeof name, "%03d", attempt);
+  return path_ / contract::kAttempts / name;
+}
+
+void RunDirectory::write_record(const Json& record) const {
+  const fs::path path = path_ / "run.json";
+  if (fs::exists(path)) fail(ErrorKind::usage, "run.json is written once, and it is there already", {}, path.string());
+  publish_file(path, text_of(record, 2) + "\n");
+}
+
+Json RunDirectory::record() const {
+  const fs::path path = path_ / "run.json";
+  Json record = Json::parse(read_file(path), nullptr, false);
+  if (!record.is_object()) fail(ErrorKind::corrupt_data, "not a JSON object", {}, path.string());
+  return record;
+}
+
+void RunDirectory::record_supervisor() const {
+  const pid_t pid = ::getpid();
+  const Json record{{"pid", pid}, {"host", host_name()}, {"start_time", process_start_time(pid).value_or(0)}};
+  publish_file(path_ / "supervisor.json", text_of(record, -1) + "\n");
+}
+
+void RunDirectory::request_cancel(const std::string& who) const {
+  if (cancel_requested()) return;
+  const Json request{{"who", who}, {"time", unix_time()}};
+  publish_file(path_ / contract::kControl / "cancel", text_of(request, -1) + "\n");
+}
+
+bool RunDirectory::cancel_requested() const {
+  std::error_code ignored;
+  return fs::exists(path_ / contract::kControl / "cancel", ignored);
+}
+
+}  // namespace lockstep
