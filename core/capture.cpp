@@ -11,6 +11,7 @@
 #include <csignal>
 #include <cstring>
 
+#include "lockstep/core/file_descriptor.h"
 #include "lockstep/core/process.h"
 
 namespace lockstep {
@@ -18,31 +19,15 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-class Descriptor {
- public:
-  explicit Descriptor(int value = -1) : value_(value) {}
-  ~Descriptor() { reset(); }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int get() const { return value_; }
-  void reset(int value = -1) {
-    if (value_ >= 0) ::close(value_);
-    value_ = value;
-  }
-
- private:
-  int value_;
-};
-
 struct Stream {
-  Descriptor read_end, write_end;
+  FileDescriptor read_end, write_end;
   std::string text;
 
   void open() {
     int ends[2];
     if (::pipe2(ends, O_CLOEXEC) != 0) fail_errno("cannot make a pipe");
-    read_end.reset(ends[0]);
-    write_end.reset(ends[1]);
+    read_end = FileDescriptor(ends[0]);
+    write_end = FileDescriptor(ends[1]);
     ::fcntl(ends[0], F_SETFL, O_NONBLOCK);
   }
 
@@ -50,7 +35,7 @@ struct Stream {
   void read_some(std::size_t limit_bytes) {
     std::array<char, 65536> piece;
     const ssize_t got = ::read(read_end.get(), piece.data(), piece.size());
-    if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR)) return read_end.reset();
+    if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR)) read_end = FileDescriptor();
     if (got > 0)
       text.append(piece.data(), std::min<std::size_t>(got, limit_bytes - std::min(limit_bytes, text.size())));
   }
@@ -82,17 +67,17 @@ Result<Captured> capture(ProcessSpec spec, double timeout_seconds, std::size_t l
   spec.standard_error = streams[1].write_end.get();
   const Result<pid_t> started = start_process(spec);
   if (!started) return started.error();
-  for (Stream& stream : streams) stream.write_end.reset();
+  for (Stream& stream : streams) stream.write_end.close();
 
   const pid_t pid = *started;
-  const Descriptor process(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+  const FileDescriptor process(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
   Captured result;
   bool killed = false;
   for (bool ended = false, read_any = true; !ended || read_any;) {
     wait_for_news(streams, process.get(), ended, deadline);
     const std::size_t before = streams[0].text.size() + streams[1].text.size();
     for (Stream& stream : streams)
-      if (stream.read_end.get() >= 0) stream.read_some(limit_bytes);
+      if (stream.read_end) stream.read_some(limit_bytes);
     read_any = streams[0].text.size() + streams[1].text.size() != before;
     if (ended) continue;
     if (const auto status = poll_process(pid)) {

@@ -29,7 +29,8 @@ std::string_view seconds_of(std::string_view id) {
   return id.substr(id.rfind('_') + 1);
 }
 
-std::vector<fs::path> run_folders(const Workspace& workspace, std::string_view experiment, std::vector<std::string>* warnings) {
+std::vector<fs::path> run_folders(const Workspace& workspace, std::string_view experiment,
+                                  std::vector<std::string>* warnings) {
   if (!experiment.empty()) return folders_of(workspace.runs() / experiment, warnings);
   std::vector<fs::path> runs;
   for (const fs::path& folder : folders_of(workspace.runs(), warnings)) {
@@ -39,10 +40,8 @@ std::vector<fs::path> run_folders(const Workspace& workspace, std::string_view e
   return runs;
 }
 
-double submitted_at(const RunDirectory& run) try {
-  return run.summary().submitted;
-} catch (const std::exception&) {
-  return 0;   // damaged: last among its second
+double submitted_at(const RunDirectory& run) try { return run.summary().submitted; } catch (const std::exception&) {
+  return 0;  // damaged: last among its second
 }
 
 Result<RunDirectory> latest(const Workspace& workspace) {
@@ -56,7 +55,8 @@ Result<RunDirectory> latest(const Workspace& workspace) {
     return seconds_of(a.filename().string()) < seconds_of(b.filename().string());
   });
   if (newest == runs.end())
-    return Error{ErrorKind::usage, "there are no runs in " + workspace.runs().string(), {}, "lockstep submit starts one"};
+    return Error{
+        ErrorKind::usage, "there are no runs in " + workspace.runs().string(), {}, "lockstep submit starts one"};
   const std::string seconds(seconds_of(newest->filename().string()));
   std::optional<RunDirectory> best;
   double submitted = -1;
@@ -76,13 +76,16 @@ Error ambiguous(std::string_view reference, std::vector<std::string> ids) {
   std::string list;
   for (std::size_t i = 0; i < std::min<std::size_t>(ids.size(), 5); ++i) list += (i ? ", " : "") + ids[i];
   if (ids.size() > 5) list += " and " + std::to_string(ids.size() - 5) + " more";
-  return Error{ErrorKind::usage, "\"" + std::string(reference) + "\" is part of " + std::to_string(ids.size()) + " run ids: " + list, {},
+  return Error{ErrorKind::usage,
+               "\"" + std::string(reference) + "\" is part of " + std::to_string(ids.size()) + " run ids: " + list,
+               {},
                "give more of the id, or \"latest\""};
 }
 
 }  // namespace
 
-std::vector<RunSummary> list_runs(const Workspace& workspace, std::string_view experiment, std::vector<std::string>* warnings) {
+std::vector<RunSummary> list_runs(const Workspace& workspace, std::string_view experiment,
+                                  std::vector<std::string>* warnings) {
   std::vector<RunSummary> summaries;
   for (const fs::path& path : run_folders(workspace, experiment, warnings)) {
     try {
@@ -114,7 +117,8 @@ Result<RunDirectory> find_run(const Workspace& workspace, std::string_view refer
   const std::vector<std::string> near = nearest_names(reference, all);
   std::string hint = "lockstep runs lists them";
   for (std::size_t i = 0; i < near.size(); ++i) hint = (i ? hint + ", " : "did you mean ") + near[i];
-  return Error{ErrorKind::usage, "there is no run \"" + std::string(reference) + "\" in " + workspace.runs().string(), {}, hint};
+  return Error{
+      ErrorKind::usage, "there is no run \"" + std::string(reference) + "\" in " + workspace.runs().string(), {}, hint};
 }
 
 }  // namespace lockstep

@@ -21,7 +21,8 @@ RunEvent parse_line(const std::string& line, const fs::path& path, std::size_t n
   try {
     RunEvent event = run_event_from_json(json);
     if (event.sequence != static_cast<std::int64_t>(number))
-      fail(ErrorKind::corrupt_data, "event " + std::to_string(event.sequence) + " where " + std::to_string(number) + " was expected");
+      fail(ErrorKind::corrupt_data,
+           "event " + std::to_string(event.sequence) + " where " + std::to_string(number) + " was expected");
     return event;
   } catch (const Failure& failure) {
     fail(ErrorKind::corrupt_data, failure.error().what, {}, where);
@@ -30,7 +31,7 @@ RunEvent parse_line(const std::string& line, const fs::path& path, std::size_t n
 
 struct Log {
   std::vector<RunEvent> events;
-  std::size_t complete_bytes = 0;   // up to and with the last line end
+  std::size_t complete_bytes = 0;  // up to and with the last line end
 };
 
 Log read_log(const fs::path& path) {
@@ -39,14 +40,16 @@ Log read_log(const fs::path& path) {
   if (!fs::exists(path, ignored)) return log;
   const std::string text = read_file(path);
   for (std::size_t end; (end = text.find('\n', log.complete_bytes)) != std::string::npos; log.complete_bytes = end + 1)
-    log.events.push_back(parse_line(text.substr(log.complete_bytes, end - log.complete_bytes), path, log.events.size()));
+    log.events.push_back(
+        parse_line(text.substr(log.complete_bytes, end - log.complete_bytes), path, log.events.size()));
   return log;
 }
 
 void check_move(const Log& log, const RunEvent& next, const fs::path& path) {
   const RunStatus from = log.events.empty() ? RunStatus::NotStarted : log.events.back().status;
   if (may_follow(from, next.status)) return;
-  fail(ErrorKind::internal, "a run that is " + std::string(status_name(from)) + " cannot become " + std::string(status_name(next.status)),
+  fail(ErrorKind::internal,
+       "a run that is " + std::string(status_name(from)) + " cannot become " + std::string(status_name(next.status)),
        {}, path.string());
 }
 
@@ -59,7 +62,8 @@ void append_line(const fs::path& path, const std::string& line, std::size_t comp
   done = done && ::write(file, line.data(), line.size()) == static_cast<ssize_t>(line.size());
   done = done && ::fsync(file) == 0;
   const int code = errno;
-  if (!done) [[maybe_unused]] const int undone = ::ftruncate(file, static_cast<off_t>(complete_bytes));
+  if (!done) [[maybe_unused]]
+    const int undone = ::ftruncate(file, static_cast<off_t>(complete_bytes));
   ::close(file);
   errno = code;
   if (!done) fail_errno("cannot append to " + path.string());

@@ -8,8 +8,8 @@ namespace lockstep {
 namespace {
 
 constexpr std::array<std::string_view, 13> kNames{
-    "NotStarted", "Starting",        "Provisioning", "Preparing", "Queued",   "Running",       "Finalizing",
-    "CancelRequested", "Completed", "Failed",       "Canceled",  "Paused",   "NotResponding",
+    "NotStarted",      "Starting",  "Provisioning", "Preparing", "Queued", "Running",       "Finalizing",
+    "CancelRequested", "Completed", "Failed",       "Canceled",  "Paused", "NotResponding",
 };
 
 bool is_before_work(RunStatus status) { return status <= RunStatus::Queued || status == RunStatus::Paused; }
@@ -41,8 +41,8 @@ bool may_follow(RunStatus from, RunStatus to) {
     case RunStatus::Completed:
       return from == RunStatus::Running || from == RunStatus::Finalizing || from == RunStatus::CancelRequested;
     case RunStatus::Finalizing:
-      return from != RunStatus::NotStarted;   // also from Starting: a program that ends before, or without, a first step
-    default:         // before work, Running, Paused: everything but a cancellation may lead there
+      return from != RunStatus::NotStarted;  // also from Starting: a program that ends before, or without, a first step
+    default:  // before work, Running, Paused: everything but a cancellation may lead there
       return from != RunStatus::CancelRequested && (to != RunStatus::Running || is_before_work(from));
   }
 }

@@ -1,4 +1,5 @@
-// Run directories: claimed, recorded, cancelled. Their events are run_log.cpp's, what is read from them run_summary.cpp's.
+// Run directories: claimed, recorded, cancelled. Their events are run_log.cpp's, what is read from them
+// run_summary.cpp's.
 #include "lockstep/core/run_store.h"
 
 #include <sys/stat.h>
@@ -28,14 +29,16 @@ std::string text_of(const Json& json, int indent) {
 // True: made. False: it was there.
 bool make_directory(const fs::path& path) {
   if (::mkdir(path.c_str(), 0700) == 0) return true;
-  if (errno != EEXIST) fail_errno("cannot make the directory " + path.string(), "runs are kept below the workspace; is it writable?");
+  if (errno != EEXIST)
+    fail_errno("cannot make the directory " + path.string(), "runs are kept below the workspace; is it writable?");
   return false;
 }
 
 std::string new_id(const std::string& experiment) {
   static thread_local std::random_device random;
   char suffix[40];
-  std::snprintf(suffix, sizeof suffix, "_%lld_%08x", static_cast<long long>(unix_time()), static_cast<unsigned>(random()));
+  std::snprintf(suffix, sizeof suffix, "_%lld_%08x", static_cast<long long>(unix_time()),
+                static_cast<unsigned>(random()));
   return experiment + suffix;
 }
 
@@ -67,7 +70,9 @@ Result<RunDirectory> RunDirectory::open(const fs::path& directory) {
   std::error_code error;
   const fs::path path = fs::canonical(directory, error);
   if (error || !fs::is_regular_file(path / "run.json", error))
-    return Error{ErrorKind::usage, directory.string() + " is not a run directory: it has no run.json", {},
+    return Error{ErrorKind::usage,
+                 directory.string() + " is not a run directory: it has no run.json",
+                 {},
                  "lockstep runs lists the runs of this workspace"};
   return RunDirectory(path);
 }

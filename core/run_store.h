@@ -33,13 +33,13 @@ bool may_follow(RunStatus from, RunStatus to);
 // Why a run ended: part of the one terminal event.
 struct EndCause {
   std::string reason;             // "completed", "exit_code", "signal", "canceled", "time_limit", "lost", "environment"
-  std::optional<int> exit_code;
-  std::optional<int> signal;
-  std::optional<int> rank;        // the first rank that failed, where known
-  std::string host;
-  std::string message;            // one sentence for people: "rank 1 on node07: data file train.h5 is truncated …"
-  std::string hint;
-  std::vector<std::string> last_lines;   // of that rank's log
+  std::optional<int> exit_code = {};
+  std::optional<int> signal = {};
+  std::optional<int> rank = {};        // the first rank that failed, where known
+  std::string host = {};
+  std::string message = {};            // one sentence for people: "rank 1 on node07: data file train.h5 is truncated …"
+  std::string hint = {};
+  std::vector<std::string> last_lines = {};   // of that rank's log
 };
 
 // One line of events.jsonl.
@@ -48,8 +48,8 @@ struct RunEvent {
   double time = 0;                // seconds since 1970
   RunStatus status = RunStatus::NotStarted;   // after this event
   int attempt = 0;                // 0 before the first attempt
-  std::string detail;             // "waiting for 2 of 2 slots: held by cifar_1700000000_ab12cd34"
-  std::optional<EndCause> cause;  // on the terminal event, and on each event that ends an attempt
+  std::string detail = {};        // "waiting for 2 of 2 slots: held by cifar_1700000000_ab12cd34"
+  std::optional<EndCause> cause = {};  // on the terminal event, and on each event that ends an attempt
 };
 
 // Everything a listing shows; derived from run.json and events.jsonl.

@@ -51,8 +51,7 @@ double age_seconds(const fs::path& path) {
 std::string supervisor_trouble(const fs::path& run, double submitted) {
   const fs::path path = run / "supervisor.json";
   std::error_code ignored;
-  if (!fs::exists(path, ignored))
-    return unix_time() - submitted < kSilenceSeconds ? "" : "no supervisor took it up";
+  if (!fs::exists(path, ignored)) return unix_time() - submitted < kSilenceSeconds ? "" : "no supervisor took it up";
   const Json supervisor = Json::parse(read_file(path), nullptr, false);
   if (!supervisor.is_object()) return "its supervisor.json is damaged";
   const std::string host = supervisor.value("host", "");
@@ -76,7 +75,7 @@ RunSummary RunDirectory::summary() const {
   take_events(summary, events());
   if (is_terminal(summary.status)) return summary;
   if (const std::string trouble = supervisor_trouble(path_, summary.submitted); !trouble.empty()) {
-    take_events(summary, events());   // it may have written its last event just before it ended
+    take_events(summary, events());  // it may have written its last event just before it ended
     if (is_terminal(summary.status)) return summary;
     summary.status = RunStatus::NotResponding;
     summary.detail = trouble;

@@ -7,8 +7,8 @@
 
 #include <chrono>
 #include <fstream>
-#include <nlohmann/json.hpp>
 #include <functional>
+#include <nlohmann/json.hpp>
 #include <regex>
 #include <set>
 
@@ -110,7 +110,7 @@ TEST_F(RunStore, TheRecordIsWrittenOnce) {
 TEST_F(RunStore, AnyBytesGoIntoARecord) {
   const RunDirectory run = RunDirectory::create(workspace_, "odd").value();
   run.write_record({{"command", "caf\xe9"}});
-  EXPECT_EQ(run.record().at("command"), "caf\xEF\xBF\xBD");   // Latin-1 é is no UTF-8: replaced
+  EXPECT_EQ(run.record().at("command"), "caf\xEF\xBF\xBD");  // Latin-1 é is no UTF-8: replaced
 }
 
 TEST_F(RunStore, OpenNeedsARecord) {
@@ -151,7 +151,8 @@ TEST_F(RunStore, ThereIsOneTerminalEvent) {
     const RunDirectory run = new_run();
     run.append_event({.status = RunStatus::Running, .attempt = 1});
     run.append_event({.status = end, .attempt = 1});
-    for (const RunStatus next : {RunStatus::Completed, RunStatus::Failed, RunStatus::Canceled, RunStatus::Running, RunStatus::NotResponding})
+    for (const RunStatus next :
+         {RunStatus::Completed, RunStatus::Failed, RunStatus::Canceled, RunStatus::Running, RunStatus::NotResponding})
       EXPECT_THROW(run.append_event({.status = next, .attempt = 2}), Failure) << status_name(end) << status_name(next);
     EXPECT_EQ(run.events().size(), 2u);
   }
@@ -192,9 +193,11 @@ TEST_F(RunStore, SummaryTellsTheStory) {
   const RunDirectory run = new_run("cifar", 1700000000.5);
   run.append_event({.status = RunStatus::Starting, .attempt = 1});
   run.append_event({.status = RunStatus::Running, .attempt = 1});
-  run.append_event({.status = RunStatus::Queued, .attempt = 1, .cause = EndCause{"signal", {}, 9, 1, "", "lost", "", {}}});
+  run.append_event(
+      {.status = RunStatus::Queued, .attempt = 1, .cause = EndCause{"signal", {}, 9, 1, "", "lost", "", {}}});
   run.append_event({.status = RunStatus::Running, .attempt = 2});
-  run.append_event({.status = RunStatus::Completed, .attempt = 2, .cause = EndCause{"completed", 0, {}, {}, "", "done", "", {}}});
+  run.append_event(
+      {.status = RunStatus::Completed, .attempt = 2, .cause = EndCause{"completed", 0, {}, {}, "", "done", "", {}}});
   const auto events = run.events();
   const RunSummary summary = run.summary();
   EXPECT_EQ(summary.status, RunStatus::Completed);
@@ -211,7 +214,7 @@ TEST_F(RunStore, SummaryTellsTheStory) {
 TEST_F(RunStore, ASupervisorThatLivesIsBelieved) {
   const RunDirectory run = new_run();
   EXPECT_EQ(run.summary().status, RunStatus::NotStarted);
-  run.record_supervisor();   // this process
+  run.record_supervisor();  // this process
   run.append_event({.status = RunStatus::Running, .attempt = 1});
   EXPECT_EQ(run.summary().status, RunStatus::Running);
   run.request_cancel("tester");
@@ -234,7 +237,8 @@ TEST_F(RunStore, ASupervisorThatIsGoneIsNoticed) {
 
 TEST_F(RunStore, APidThatCameAgainIsNotTheSupervisor) {
   const RunDirectory run = new_run();
-  const Json record{{"pid", ::getpid()}, {"host", host_name()}, {"start_time", process_start_time(::getpid()).value() + 1}};
+  const Json record{
+      {"pid", ::getpid()}, {"host", host_name()}, {"start_time", process_start_time(::getpid()).value() + 1}};
   publish_file(run.path() / "supervisor.json", record.dump());
   EXPECT_EQ(run.summary().status, RunStatus::NotResponding);
 }
@@ -290,7 +294,7 @@ TEST_F(RunStore, FindsByIdByPartAndLatest) {
   EXPECT_EQ(found("cifar_1700000001_aaaa1111"), one.id());
   EXPECT_EQ(found("bbbb"), two.id());
   EXPECT_EQ(found("mnist"), three.id());
-  EXPECT_EQ(found("latest"), three.id());   // the same second as `two`: the record is more precise
+  EXPECT_EQ(found("latest"), three.id());  // the same second as `two`: the record is more precise
 }
 
 TEST_F(RunStore, AnAmbiguousReferenceNamesTheCandidates) {
@@ -299,8 +303,7 @@ TEST_F(RunStore, AnAmbiguousReferenceNamesTheCandidates) {
   const auto result = find_run(workspace_, "1111");
   ASSERT_FALSE(result);
   EXPECT_EQ(result.error().kind, ErrorKind::usage);
-  EXPECT_EQ(result.error().what,
-            "\"1111\" is part of 2 run ids: cifar_1700000002_bbbb1111, cifar_1700000001_aaaa1111");
+  EXPECT_EQ(result.error().what, "\"1111\" is part of 2 run ids: cifar_1700000002_bbbb1111, cifar_1700000001_aaaa1111");
 }
 
 TEST_F(RunStore, AnUnknownReferenceNamesTheNearest) {
@@ -316,14 +319,19 @@ TEST_F(RunStore, AThousandRunsAreListedCompletely) {
   for (int i = 0; i < 1000; ++i) {
     const RunDirectory run = new_run(i % 2 ? "odd" : "even", 1000 + i);
     std::ofstream(run.path() / "events.jsonl")
-        << R"({"sequence":0,"time":1.5,"status":"Starting","attempt":1})" "\n"
-        << R"({"sequence":1,"time":2.5,"status":"Running","attempt":1})" "\n"
-        << R"({"sequence":2,"time":3.5,"status":"Completed","attempt":1,"cause":{"reason":"completed","exit_code":0}})" "\n";
+        << R"({"sequence":0,"time":1.5,"status":"Starting","attempt":1})"
+           "\n"
+        << R"({"sequence":1,"time":2.5,"status":"Running","attempt":1})"
+           "\n"
+        << R"({"sequence":2,"time":3.5,"status":"Completed","attempt":1,"cause":{"reason":"completed","exit_code":0}})"
+           "\n";
   }
   const auto begin = std::chrono::steady_clock::now();
   const auto runs = list_runs(workspace_);
-  RecordProperty("seconds", std::to_string(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count()));
-  std::printf("1,000 runs listed in %.0f ms\n", 1e3 * std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
+  RecordProperty("seconds",
+                 std::to_string(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count()));
+  std::printf("1,000 runs listed in %.0f ms\n",
+              1e3 * std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
   ASSERT_EQ(runs.size(), 1000u);
   for (int i = 0; i < 1000; ++i) ASSERT_EQ(runs[static_cast<std::size_t>(i)].submitted, 1999 - i);
 }
@@ -340,18 +348,24 @@ TEST(RunStatuses, NamesGoBothWays) {
 
 TEST(RunStatuses, AllowedMoves) {
   using S = RunStatus;
-  const std::vector<std::pair<S, S>> allowed{
-      {S::NotStarted, S::Starting}, {S::Starting, S::Queued},      {S::Queued, S::Preparing},   {S::Queued, S::Queued},
-      {S::Starting, S::Finalizing}, {S::Running, S::Finalizing},   {S::Finalizing, S::Completed}, {S::Finalizing, S::Queued},
-      {S::Running, S::Starting},    {S::Running, S::CancelRequested}, {S::CancelRequested, S::Finalizing}, {S::Running, S::Paused},
-      {S::CancelRequested, S::Canceled}, {S::CancelRequested, S::Completed}, {S::NotStarted, S::Failed}, {S::Paused, S::Running},
-      {S::NotResponding, S::Running}, {S::Running, S::NotResponding}};
+  const std::vector<std::pair<S, S>> allowed{{S::NotStarted, S::Starting},        {S::Starting, S::Queued},
+                                             {S::Queued, S::Preparing},           {S::Queued, S::Queued},
+                                             {S::Starting, S::Finalizing},        {S::Running, S::Finalizing},
+                                             {S::Finalizing, S::Completed},       {S::Finalizing, S::Queued},
+                                             {S::Running, S::Starting},           {S::Running, S::CancelRequested},
+                                             {S::CancelRequested, S::Finalizing}, {S::Running, S::Paused},
+                                             {S::CancelRequested, S::Canceled},   {S::CancelRequested, S::Completed},
+                                             {S::NotStarted, S::Failed},          {S::Paused, S::Running},
+                                             {S::NotResponding, S::Running},      {S::Running, S::NotResponding}};
   const std::vector<std::pair<S, S>> forbidden{
-      {S::NotStarted, S::Completed}, {S::Queued, S::Completed},   {S::Running, S::NotStarted},   {S::NotStarted, S::Finalizing},
-      {S::Finalizing, S::Running},   {S::CancelRequested, S::Running}, {S::CancelRequested, S::Queued}, {S::CancelRequested, S::Paused},
-      {S::Completed, S::Failed},     {S::Failed, S::Failed},      {S::Canceled, S::NotResponding}};
-  for (const auto& [from, to] : allowed) EXPECT_TRUE(may_follow(from, to)) << status_name(from) << " -> " << status_name(to);
-  for (const auto& [from, to] : forbidden) EXPECT_FALSE(may_follow(from, to)) << status_name(from) << " -> " << status_name(to);
+      {S::NotStarted, S::Completed},   {S::Queued, S::Completed},       {S::Running, S::NotStarted},
+      {S::NotStarted, S::Finalizing},  {S::Finalizing, S::Running},     {S::CancelRequested, S::Running},
+      {S::CancelRequested, S::Queued}, {S::CancelRequested, S::Paused}, {S::Completed, S::Failed},
+      {S::Failed, S::Failed},          {S::Canceled, S::NotResponding}};
+  for (const auto& [from, to] : allowed)
+    EXPECT_TRUE(may_follow(from, to)) << status_name(from) << " -> " << status_name(to);
+  for (const auto& [from, to] : forbidden)
+    EXPECT_FALSE(may_follow(from, to)) << status_name(from) << " -> " << status_name(to);
 }
 
 }  // namespace
