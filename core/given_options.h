@@ -1,0 +1,25 @@
+// Options as they were typed, on their way into a config struct: the step that the command line and INI files share.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "lockstep/core/error.h"
+#include "lockstep/core/options.h"
+
+namespace lockstep {
+
+struct GivenOption {
+  const OptionEntry* entry = nullptr;
+  std::string typed;      // "--node_count" or "node_count": as messages repeat it
+  std::string text;
+  std::string where;      // "command line" or "job.ini:3"
+  bool no_value = false;  // "name =" in a file: a list of no elements
+};
+
+// Sets every member that one source (a command line, a file) names, in the order given, and notes where from. What the
+// struct held before yields: a list as a whole, of KeyValues the keys that are named again.
+std::optional<Error> assign_options(const std::vector<GivenOption>& given, void* config, OptionTableBase::Origins& origins);
+
+}  // namespace lockstep
