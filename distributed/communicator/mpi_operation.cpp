@@ -1,0 +1,143 @@
+#include "lockstep/distributed/communicator/mpi_operation.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "lockstep/distributed/communicator/reduce_kernels.h"
+
+namespace lockstep {
+
+void MpiOperation::start(const Call& call, std::uint64_t sequence, const Buffer& input, const Buffer& output) {
+  call_ = call;
+  sequence_ = sequence;
+  input_ = input;
+  output_ = output;
+  checking_ = false;
+  through_scratch_ = false;
+  restart(owner_.engine_);
+}
+
+void MpiOperation::advance(Stage limit) {
+  const std::scoped_lock lock(mpi_mutex());
+  if (stage() == Stage::queued) {
+    if (!checking_ && due_for_check()) post_check();
+    if (checking_) {
+      if (!test()) return;  // this rank's next collectives wait too: all ranks post in one order
+      checking_ = false;
+      check_same_call(calls_.data(), owner_.size(), sequence_);
+    }
+    post();
+    reach(Stage::announced);
+  }
+  if (!test() || limit != Stage::done) return;
+  finish();
+  reach(Stage::done);
+}
+
+std::string MpiOperation::waiting_for() const {
+  if (stage() != Stage::queued) return {};
+  return checking_ ? "a rank has not made this call" : "an earlier collective is not complete";
+}
+
+// The first calls, where programs differ most often, and then one in a thousand: an exchange of 16 bytes per rank.
+bool MpiOperation::due_for_check() const {
+  return owner_.options_.verify && (sequence_ <= 16 || sequence_ % 1000 == 0);
+}
+
+void MpiOperation::post_check() {
+  const auto size = static_cast<std::size_t>(owner_.size());
+  calls_.resize(size);
+  calls_[static_cast<std::size_t>(owner_.rank())] = call_;
+  check_mpi(MPI_Iallgather(MPI_IN_PLACE, 0, MPI_BYTE, calls_.data(), sizeof(Call), MPI_BYTE, owner_.comm_.get(),
+                           new_request()),
+            "MPI_Iallgather");
+  checking_ = true;
+}
+
+void MpiOperation::post() {
+  switch (call_.kind) {
+    case CallKind::all_reduce: return post_all_reduce();
+    case CallKind::reduce_scatter: return post_reduce_scatter();
+    case CallKind::all_gather: return post_all_gather();
+    case CallKind::broadcast: return post_broadcast(output_, call_.root);
+    case CallKind::barrier: check_mpi(MPI_Ibarrier(owner_.comm_.get(), new_request()), "MPI_Ibarrier");
+  }
+}
+
+void MpiOperation::post_all_reduce() {
+  const std::int64_t piece = owner_.options_.elements_per_call;
+  for (std::int64_t first = 0; first < output_.count; first += piece) {
+    const auto count = static_cast<int>(std::min(piece, output_.count - first));
+    check_mpi(MPI_Iallreduce(MPI_IN_PLACE, bytes_at(output_, first), count, mpi_type(call_.type),
+                             owner_.ops_.get(call_.type, call_.op), owner_.comm_.get(), new_request()),
+              "MPI_Iallreduce");
+  }
+}
+
+void MpiOperation::post_reduce_scatter() {
+  const std::int64_t piece = owner_.options_.elements_per_call;
+  const MPI_Datatype type = mpi_type(call_.type);
+  const MPI_Op op = owner_.ops_.get(call_.type, call_.op);
+  through_scratch_ = output_.count > 0 && output_.data == bytes_at(input_, output_.count * owner_.rank());
+  if (through_scratch_) scratch_.resize(static_cast<std::size_t>(bytes_of(output_)));
+  const Buffer result = through_scratch_ ? Buffer{scratch_.data(), output_.count, output_.type} : output_;
+  if (output_.count <= piece) {
+    check_mpi(MPI_Ireduce_scatter_block(input_.data, result.data, static_cast<int>(output_.count), type, op,
+                                        owner_.comm_.get(), new_request()),
+              "MPI_Ireduce_scatter_block");
+    return;
+  }
+  for (int root = 0; root < owner_.size(); ++root) {  // a piece of every part is not contiguous: one reduction per part
+    for (std::int64_t first = 0; first < output_.count; first += piece) {
+      const auto count = static_cast<int>(std::min(piece, output_.count - first));
+      check_mpi(MPI_Ireduce(bytes_at(input_, root * output_.count + first), bytes_at(result, first), count, type, op,
+                            root, owner_.comm_.get(), new_request()),
+                "MPI_Ireduce");
+    }
+  }
+}
+
+void MpiOperation::post_all_gather() {
+  const int rank = owner_.rank();
+  std::byte* const own_part = bytes_at(output_, input_.count * rank);
+  if (input_.count > 0 && input_.data != own_part) {
+    std::memcpy(own_part, input_.data, static_cast<std::size_t>(bytes_of(input_)));
+  }
+  if (input_.count <= owner_.options_.elements_per_call) {
+    const auto count = static_cast<int>(input_.count);
+    check_mpi(MPI_Iallgather(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, output_.data, count, mpi_type(call_.type),
+                             owner_.comm_.get(), new_request()),
+              "MPI_Iallgather");
+    return;
+  }
+  for (int root = 0; root < owner_.size(); ++root) {
+    post_broadcast(part_of(output_, root * input_.count, input_.count), root);
+  }
+}
+
+void MpiOperation::post_broadcast(const Buffer& buffer, int root) {
+  const std::int64_t piece = owner_.options_.elements_per_call;
+  for (std::int64_t first = 0; first < buffer.count; first += piece) {
+    const auto count = static_cast<int>(std::min(piece, buffer.count - first));
+    check_mpi(MPI_Ibcast(bytes_at(buffer, first), count, mpi_type(call_.type), root, owner_.comm_.get(), new_request()),
+              "MPI_Ibcast");
+  }
+}
+
+void MpiOperation::finish() {
+  if (through_scratch_) std::memcpy(output_.data, scratch_.data(), scratch_.size());
+  if (call_.op == ReduceOp::average) scale_in_place(call_.type, 1.0 / owner_.size(), output_.data, output_.count);
+}
+
+bool MpiOperation::test() {
+  if (requests_.empty()) return true;
+  int complete = 0;
+  check_mpi(MPI_Testall(static_cast<int>(requests_.size()), requests_.data(), &complete, MPI_STATUSES_IGNORE),
+            "MPI_Testall");
+  if (complete != 0) requests_.clear();
+  return complete != 0;
+}
+
+MPI_Request* MpiOperation::new_request() { return &requests_.emplace_back(MPI_REQUEST_NULL); }
+
+}  // namespace lockstep

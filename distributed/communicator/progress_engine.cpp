@@ -1,0 +1,163 @@
+#include "lockstep/distributed/communicator/progress_engine.h"
+
+#include <exception>
+#include <utility>
+
+#include "lockstep/distributed/communicator/backoff.h"
+
+namespace lockstep {
+
+bool EngineOperation::done() {
+  if (!complete()) engine_->progress();
+  return complete();
+}
+
+void EngineOperation::wait() {
+  if (!complete()) engine_->wait(*this);
+}
+
+void EngineOperation::drop() noexcept {
+  if (!complete()) engine_->drop(*this);
+}
+
+void EngineOperation::restart(std::shared_ptr<ProgressEngine> engine) {
+  engine_ = std::move(engine);
+  stage_.store(Stage::queued, std::memory_order_relaxed);
+}
+
+ProgressEngine::ProgressEngine(ProgressOptions options) : options_(std::move(options)) {
+  queue_.reserve(64);
+  if (options_.thread) thread_ = std::thread([this] { run_thread(); });
+}
+
+ProgressEngine::~ProgressEngine() { close(); }
+
+void ProgressEngine::submit(std::shared_ptr<EngineOperation> operation) {
+  {
+    std::unique_lock lock(mutex_);
+    throw_if_broken();
+    queue_.push_back(std::move(operation));
+    push(lock);
+  }
+  if (options_.thread) wake_.notify_one();
+}
+
+void ProgressEngine::progress() {
+  std::unique_lock lock(mutex_, std::try_to_lock);
+  if (!lock) return;  // somebody else is pushing at this moment
+  throw_if_broken();
+  push(lock);
+}
+
+// Lock held. Every operation goes as far as it can, but not past its predecessor.
+void ProgressEngine::push(std::unique_lock<std::mutex>&) {
+  try {
+    Stage limit = Stage::done;
+    std::size_t finished = 0;
+    for (auto& operation : queue_) {
+      operation->advance(limit);
+      limit = operation->stage();
+      if (limit == Stage::done) ++finished;
+      if (limit == Stage::queued) break;
+    }
+    queue_.erase(queue_.begin(), queue_.begin() + static_cast<std::ptrdiff_t>(finished));
+  } catch (const std::exception& e) {
+    Error error = to_error(e);
+    if (error.where.empty()) error.where = options_.where;
+    break_with(error);
+    throw Failure(error);
+  }
+}
+
+// Lock held.
+void ProgressEngine::break_with(const Error& error) {
+  if (failure_) return;
+  failure_ = error;
+  broken_.store(true, std::memory_order_release);
+}
+
+// Lock held.
+void ProgressEngine::throw_if_broken() {
+  if (failure_) throw Failure(*failure_);
+}
+
+void ProgressEngine::wait(EngineOperation& operation) { wait_until_done(operation, options_.timeout_seconds); }
+
+void ProgressEngine::wait_until_done(EngineOperation& operation, double limit_seconds) {
+  Backoff backoff(options_.crowded);
+  while (true) {
+    std::unique_lock lock(mutex_, std::defer_lock);
+    // With a thread at work the lock may be held for the length of a reduction; watch for the end of it instead.
+    if (!options_.thread || lock.try_lock()) {
+      if (!lock) lock.lock();
+      if (operation.complete()) return;
+      throw_if_broken();
+      push(lock);
+      lock.unlock();
+    }
+    if (operation.complete()) return;
+    backoff.pause();
+    const double waited = std::chrono::duration<double>(backoff.waited()).count();
+    if (waited > limit_seconds) fail_timeout(operation, waited);
+  }
+}
+
+void ProgressEngine::fail_timeout(EngineOperation& operation, double seconds) {
+  std::unique_lock lock(mutex_);
+  throw_if_broken();
+  std::string what = operation.description() + " is not complete after " + std::to_string(seconds).substr(0, 5) + " s";
+  if (const std::string whom = operation.waiting_for(); !whom.empty()) what += ": " + whom;
+  const Error error{ErrorKind::peer_lost, std::move(what), options_.where,
+                    "a rank died, hangs or took another path; its log says more. Where a rank may rightly take that "
+                    "long, raise the timeout"};
+  break_with(error);
+  throw Failure(error);
+}
+
+void ProgressEngine::drop(EngineOperation& operation) noexcept {
+  constexpr double unwinding_limit_seconds = 1;
+  const bool unwinding = std::uncaught_exceptions() > 0;
+  try {
+    wait_until_done(operation, unwinding ? unwinding_limit_seconds : options_.timeout_seconds);
+  } catch (...) {  // kept in failure_: the next call on this communicator throws it
+  }
+}
+
+void ProgressEngine::close() noexcept {
+  std::shared_ptr<EngineOperation> last;
+  {
+    std::unique_lock lock(mutex_);
+    if (!queue_.empty() && !failure_) last = queue_.back();
+  }
+  if (last) drop(*last);
+  {
+    std::unique_lock lock(mutex_);
+    break_with({ErrorKind::usage, "the communicator of this collective has been destroyed", options_.where, {}});
+    queue_.clear();
+    closing_ = true;
+  }
+  wake_.notify_one();
+  if (thread_.joinable()) thread_.join();
+}
+
+void ProgressEngine::run_thread() {
+  std::unique_lock lock(mutex_);
+  while (!closing_) {
+    wake_.wait(lock, [this] { return closing_ || (!queue_.empty() && !failure_); });
+    Backoff backoff(options_.crowded);
+    while (!closing_ && !failure_ && !queue_.empty()) {
+      const std::size_t before = queue_.size();
+      try {
+        push(lock);
+      } catch (const Failure&) {  // kept in failure_: whoever waits throws it
+        break;
+      }
+      if (queue_.size() != before) backoff = Backoff(options_.crowded);
+      lock.unlock();
+      backoff.pause();
+      lock.lock();
+    }
+  }
+}
+
+}  // namespace lockstep
