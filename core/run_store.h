@@ -17,39 +17,50 @@ namespace lockstep {
 
 // Azure ML's names and order.
 enum class RunStatus {
-  NotStarted, Starting, Provisioning, Preparing, Queued, Running, Finalizing, CancelRequested,
-  Completed, Failed, Canceled, Paused, NotResponding,
+  NotStarted,
+  Starting,
+  Provisioning,
+  Preparing,
+  Queued,
+  Running,
+  Finalizing,
+  CancelRequested,
+  Completed,
+  Failed,
+  Canceled,
+  Paused,
+  NotResponding,
 };
 std::string_view status_name(RunStatus status);
 std::optional<RunStatus> parse_status(std::string_view name);
-bool is_terminal(RunStatus status);                        // Completed, Failed, Canceled
+bool is_terminal(RunStatus status);  // Completed, Failed, Canceled
 // The allowed moves. Before work: NotStarted, Starting, Provisioning, Preparing, Queued, Paused in any order (a further
-// attempt comes back here from Running or Finalizing); from there Running or, for a program without a first step, Finalizing;
-// Running -> Finalizing or Paused; Completed only from Running, Finalizing and CancelRequested; Failed, Canceled and CancelRequested
-// from anywhere; CancelRequested -> Finalizing or terminal only. Each status may follow itself (a new detail). NotResponding
-// comes from and goes to any. Nothing follows a terminal status.
+// attempt comes back here from Running or Finalizing); from there Running or, for a program without a first step,
+// Finalizing; Running -> Finalizing or Paused; Completed only from Running, Finalizing and CancelRequested; Failed,
+// Canceled and CancelRequested from anywhere; CancelRequested -> Finalizing or terminal only. Each status may follow
+// itself (a new detail). NotResponding comes from and goes to any. Nothing follows a terminal status.
 bool may_follow(RunStatus from, RunStatus to);
 
 // Why a run ended: part of the one terminal event.
 struct EndCause {
-  std::string reason;             // "completed", "exit_code", "signal", "canceled", "time_limit", "lost", "environment"
+  std::string reason;  // "completed", "exit_code", "signal", "canceled", "time_limit", "lost", "environment"
   std::optional<int> exit_code = {};
   std::optional<int> signal = {};
-  std::optional<int> rank = {};        // the first rank that failed, where known
+  std::optional<int> rank = {};  // the first rank that failed, where known
   std::string host = {};
-  std::string message = {};            // one sentence for people: "rank 1 on node07: data file train.h5 is truncated …"
+  std::string message = {};  // one sentence for people: "rank 1 on node07: data file train.h5 is truncated …"
   std::string hint = {};
-  std::vector<std::string> last_lines = {};   // of that rank's log
+  std::vector<std::string> last_lines = {};  // of that rank's log
 };
 
 // One line of events.jsonl.
 struct RunEvent {
-  std::int64_t sequence = 0;      // 0, 1, 2, …
-  double time = 0;                // seconds since 1970
-  RunStatus status = RunStatus::NotStarted;   // after this event
-  int attempt = 0;                // 0 before the first attempt
-  std::string detail = {};        // "waiting for 2 of 2 slots: held by cifar_1700000000_ab12cd34"
-  std::optional<EndCause> cause = {};  // on the terminal event, and on each event that ends an attempt
+  std::int64_t sequence = 0;                 // 0, 1, 2, …
+  double time = 0;                           // seconds since 1970
+  RunStatus status = RunStatus::NotStarted;  // after this event
+  int attempt = 0;                           // 0 before the first attempt
+  std::string detail = {};                   // "waiting for 2 of 2 slots: held by cifar_1700000000_ab12cd34"
+  std::optional<EndCause> cause = {};        // on the terminal event, and on each event that ends an attempt
 };
 
 // Everything a listing shows; derived from run.json and events.jsonl.
@@ -61,10 +72,10 @@ struct RunSummary {
   std::string detail;
   std::optional<EndCause> cause;
   int attempts = 0;
-  double submitted = 0, started = 0, ended = 0;   // seconds since 1970; 0: not yet
+  double submitted = 0, started = 0, ended = 0;  // seconds since 1970; 0: not yet
   std::string target;
   int node_count = 1, process_count_per_node = 1;
-  std::string command;            // entry script and parameters, or command, for people
+  std::string command;  // entry script and parameters, or command, for people
 };
 
 class RunDirectory {
@@ -78,11 +89,11 @@ class RunDirectory {
   const std::filesystem::path& path() const { return path_; }
   std::string id() const;
   std::string experiment() const;
-  std::filesystem::path attempt_directory(int attempt) const;   // attempts/001
+  std::filesystem::path attempt_directory(int attempt) const;  // attempts/001
 
   // run.json, exactly once (usage error the second time).
   void write_record(const nlohmann::ordered_json& record) const;
-  nlohmann::ordered_json record() const;                        // throws Failure(corrupt_data) naming the file
+  nlohmann::ordered_json record() const;  // throws Failure(corrupt_data) naming the file
 
   // Supervisor only. One O_APPEND write of one line, then fsync; sequence and time are filled in.
   // Throws Failure(internal) for a move that may_follow forbids, and after a terminal event.
@@ -90,13 +101,16 @@ class RunDirectory {
   // Complete lines only; a torn last line is skipped, a damaged one in the middle throws Failure(corrupt_data).
   std::vector<RunEvent> events() const;
 
-  // Supervisor only, before its first event: supervisor.json with this process' pid, host and start time, by which readers
-  // know whether it lives. Elsewhere they go by the age of control/supervisor_heartbeat: touch it every few seconds.
+  // Supervisor only, before its first event: supervisor.json with this process' pid, host and start time, by which
+  // readers know whether it lives. Elsewhere they go by the age of control/supervisor_heartbeat: touch it every few
+  // seconds.
   void record_supervisor() const;
 
-  // Status from events.jsonl; CancelRequested as soon as control/cancel is there; NotResponding when the run is not over and its supervisor is gone (supervisor.json:
-  // {"pid", "host", "start_time"}: the process is gone on this host, or control/supervisor_heartbeat is older than 30 s elsewhere; no supervisor.json 30 s after the submit counts as gone too).
-  // Throws Failure(corrupt_data) for a damaged run.json or events.jsonl.
+  // Status from events.jsonl; CancelRequested as soon as control/cancel is there; NotResponding when the run is not
+  // over and its supervisor is gone (supervisor.json:
+  // {"pid", "host", "start_time"}: the process is gone on this host, or control/supervisor_heartbeat is older than 30 s
+  // elsewhere; no supervisor.json 30 s after the submit counts as gone too). Throws Failure(corrupt_data) for a damaged
+  // run.json or events.jsonl.
   RunSummary summary() const;
 
   // control/cancel: who asked, when. Idempotent.
@@ -108,7 +122,8 @@ class RunDirectory {
   std::filesystem::path path_;
 };
 
-// For --json and for files. Times in seconds since 1970; what is unknown is left out. Parsing throws Failure(corrupt_data).
+// For --json and for files. Times in seconds since 1970; what is unknown is left out. Parsing throws
+// Failure(corrupt_data).
 nlohmann::ordered_json to_json(const EndCause& cause);
 nlohmann::ordered_json to_json(const RunEvent& event);
 nlohmann::ordered_json to_json(const RunSummary& summary);

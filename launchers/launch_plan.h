@@ -1,4 +1,5 @@
-// What will be started, decided completely before anything is: printed by --dry-run, compared in tests, kept in run.json.
+// What will be started, decided completely before anything is: printed by --dry-run, compared in tests, kept in
+// run.json.
 #pragma once
 
 #include <map>
@@ -12,34 +13,53 @@
 namespace lockstep {
 
 struct LaunchPlan {
-  std::string target;                             // "local"
-  std::string target_kind;                        // "local"; "ssh", "slurm" later
+  std::string target;       // "local"
+  std::string target_kind;  // "local"; "ssh", "slurm" later
   int node_count = 1;
   int process_count_per_node = 1;
-  int slots_per_rank = 1;                         // cores or GPUs a rank takes on its target
-  std::vector<std::string> rank_argv;             // what one rank runs, before variables are expanded
-  std::vector<std::string> launch_argv;           // the whole line, mpirun included; equals rank_argv for distributed_training none
-  std::map<std::string, std::string> environment; // what ranks get besides the allow-list of inherited names
-  std::vector<std::string> inherited;             // names (or prefixes ending in *) taken from the submitter's environment
-  std::string work_directory = "work";            // below the run directory
+  int slots_per_rank = 1;              // cores a rank takes on its target
+  std::vector<std::string> rank_argv;  // what one rank runs, before $NAME is expanded by the rank itself
+  // The whole line, started in the work directory: mpirun (unless distributed_training is none), then `lockstep
+  // rank-exec` (rank_exec.h), which opens each rank's log and becomes rank_argv. It needs LOCKSTEP_RUN_DIR in its
+  // environment.
+  std::vector<std::string> launch_argv;
+  std::map<std::string, std::string> environment;  // what ranks get besides the inherited names; wins over them
+  std::vector<std::string> inherited;   // names (or prefixes ending in *) taken from the submitter's environment
+  std::string work_directory = "work";  // below the run directory
 };
 
-// What the machine offers; found at the edge, given to the pure planner.
+// What the machine offers and where its programs are; found at the edge, given to the pure planner.
 struct LocalMachine {
-  int cores = 1;
+  int cores = 1;          // whole cores (not hardware threads) that this process may use
+  bool all_cores = true;  // false: an affinity mask or quota leaves some of the machine out
   int gpus = 0;
-  bool root = false;                              // mpirun needs to be told
-  std::string mpirun;                             // absolute path, or "" when there is none
-  std::string mpi_version;                        // "Open MPI 4.1.4"
+  bool root = false;                  // mpirun needs to be told
+  std::string mpirun = {};            // absolute path, or "" when there is none
+  std::string mpi_version = {};       // "Open MPI 4.1.4"
+  std::string lockstep = "lockstep";  // absolute path of this program: starts the ranks
+  std::string python = {};            // absolute path of python3 (a virtual environment's first), or ""
+  std::string bash = {};              // absolute path, or ""
+  std::string omp_num_threads = {};   // OMP_NUM_THREADS of the submitter, or ""
 };
 LocalMachine probe_local_machine();
 
-// Pure. Usage error: not a known target, more ranks per node than… (allowed, oversubscribed, with a warning in `warnings`), mpi asked but no mpirun found.
+// Pure. estimator.entry_script is resolved already (entry_script.h). More ranks than cores: allowed, with a line in
+// `warnings`, as is each default the user may want to know of. node_count > 1 on this one machine: all ranks run here,
+// with a warning. Errors: usage for a target that is not known; environment when mpi is asked for without an mpirun, a
+// .py script without a python3, use_gpu without a GPU.
 Result<LaunchPlan> plan_local_launch(const Estimator& estimator, const LocalMachine& machine,
                                      std::vector<std::string>* warnings = nullptr);
 
 nlohmann::ordered_json to_json(const LaunchPlan& plan);
 LaunchPlan launch_plan_from_json(const nlohmann::ordered_json& json);
+
+// The environment ranks start with: of `available` (the supervisor's own, NAME -> value) what `inherited` names, then
+// `environment`.
+std::map<std::string, std::string> environment_of_ranks(const LaunchPlan& plan,
+                                                        const std::map<std::string, std::string>& available);
+
+// The environment of this process.
+std::map<std::string, std::string> current_environment();
 
 // For people and --dry-run: commands quoted so that they can be pasted into a shell.
 std::string describe(const LaunchPlan& plan);
