@@ -1,0 +1,49 @@
+// Who ended an attempt and why: from what the ranks left behind, what mpirun said and how it exited.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "lockstep/core/process.h"
+#include "lockstep/core/run_store.h"
+
+namespace lockstep {
+
+// What mpirun's own messages say about the first rank that failed.
+struct MpiReport {
+  std::optional<int> rank;
+  std::string host;
+  std::optional<int> exit_code;
+  std::optional<int> signal;
+  std::string message;    // one sentence without rank and host: "exited with code 3", "was ended by signal 9 (Killed)"
+};
+
+// Pure: reads Open MPI's texts (4.x and 5.x). Nothing when none of them is there.
+std::optional<MpiReport> parse_mpi_report(std::string_view log);
+
+// What a rank left in attempts/NNN/error_<rank>.json.
+struct RankError {
+  int rank = 0;
+  std::string host, kind, what, where, hint;
+};
+
+// The rank error that explains the end: the earliest one, but one that only noticed that a peer was lost
+// comes after all others. Files that cannot be read are passed over.
+std::optional<RankError> first_rank_error(const std::filesystem::path& attempt_directory);
+
+// The last `count` lines of a log, read from its last 64 KiB: valid UTF-8, no control characters, of a progress line that
+// rewrote itself the last state. Empty when the file is missing.
+std::vector<std::string> last_lines(const std::filesystem::path& log, std::size_t count = 20);
+
+// The cause of an attempt that failed by itself. status: how the launcher (or the only rank) ended. mpi_log_offset: where this attempt's part of
+// 70_mpi_log.txt begins. world_size 1 without mpirun: the culprit is rank 0 on this host.
+EndCause find_cause(const RunDirectory& run, int attempt, const ExitStatus& status, std::uintmax_t mpi_log_offset,
+                    bool by_mpirun);
+
+// "exited with code 3", "was ended by signal 9 (Killed)".
+std::string describe(const ExitStatus& status);
+
+}  // namespace lockstep

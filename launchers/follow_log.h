@@ -1,0 +1,64 @@
+// What a run prints, while it prints it: reads on from where it stopped, never from the start again.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <iosfwd>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "lockstep/core/run_store.h"
+
+namespace lockstep {
+
+// One log file read bit by bit. A file that is missing is waited for; one that became shorter or was replaced is read
+// from its start again (log rotation, a new attempt that truncates).
+class LogTail {
+ public:
+  explicit LogTail(std::filesystem::path path) : path_(std::move(path)) {}
+  ~LogTail();
+  LogTail(LogTail&& other) noexcept;
+  LogTail& operator=(LogTail&&) = delete;
+
+  // The bytes that came since the last call, at most limit_bytes; empty: nothing new.
+  std::string read_new(std::size_t limit_bytes = std::size_t{1} << 20);
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  void reopen_if_replaced();
+  std::filesystem::path path_;
+  int file_ = -1;
+  std::uint64_t inode_ = 0, offset_ = 0;
+};
+
+// Which logs of a run are meant.
+struct LogSelection {
+  int rank = 0;
+  bool all_ranks = false;    // every rank, each line with "[rank] " before it
+  bool mpi = false;          // what mpirun itself said
+};
+
+struct FollowOptions {
+  LogSelection logs;
+  bool summary = true;       // the block at the end: status, cause, duration, where the outputs are
+  bool status_lines = true;  // "Queued: waiting for 2 of 2 slots …" on stderr as the status changes
+};
+
+// Streams to stdout until the run's terminal event. Returns 0 when it completed, else the program's exit code (1 when
+// there is none). A run whose supervisor is gone ends it too: 1. Ctrl-C leaves the run running, says so and returns 130.
+int follow_run(const RunDirectory& run, const FollowOptions& options = {});
+
+// Prints what is there now, without waiting.
+void print_logs(const RunDirectory& run, const LogSelection& selection, std::ostream& out);
+
+// logs/70_driver_log.txt for rank 0, logs/70_driver_log_<rank>.txt for the others.
+std::filesystem::path rank_log_path(const RunDirectory& run, int rank);
+
+// The lines at the end of the run: status, cause with the last lines of the rank's log, duration, outputs.
+std::string end_summary(const RunDirectory& run, const RunSummary& summary);
+
+// What a waiting program returns for this end: 0 when Completed, the exit code of the cause, 128 + signal, else 1.
+int exit_code_of(const RunSummary& summary);
+
+}  // namespace lockstep
