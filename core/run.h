@@ -19,6 +19,7 @@ class Run {
   // The run this process belongs to, by LOCKSTEP_RUN_DIR; when that is unset an offline run, which writes
   // ./outputs and ./logs below the current directory. Nothing is created before it is needed.
   // allow_offline = false: throws Failure(usage) when there is no run, as Azure ML's get_context does.
+  // Failure(environment): LOCKSTEP_RUN_DIR is no directory on this host. Failure(usage): LOCKSTEP_ATTEMPT is no number.
   static Run get_context(bool allow_offline = true);
 
   Run(Run&&) noexcept;
@@ -31,13 +32,15 @@ class Run {
   int attempt() const;                      // 1 for the first start of the processes
   std::filesystem::path directory() const;  // the run directory; the current directory when offline
 
-  // Created on first use. Overridable before it (lockstep-train --outputs, --logs).
+  // Absolute; created on first use (Failure(environment) when that is impossible). Overridable before it (lockstep-train
+  // --outputs, --logs); set_logs_directory after the first metric throws Failure(usage).
   std::filesystem::path outputs_directory() const;
   std::filesystem::path logs_directory() const;
   void set_outputs_directory(std::filesystem::path path);
   void set_logs_directory(std::filesystem::path path);
 
   // A point of the metric `name`. step: optimizer steps done; without one, points count 0, 1, 2, … per name.
+  // Goes into one TensorBoard event file in the logs directory: a few microseconds, no buffering.
   // Never throws for a full disk: one warning on stderr, training goes on.
   void log(std::string_view name, double value, std::optional<std::int64_t> step = {});
   // values[i] becomes the point of step i.
@@ -45,14 +48,15 @@ class Run {
   // A string, shown by TensorBoard's text tab.
   void log_text(std::string_view name, std::string_view value, std::optional<std::int64_t> step = {});
 
-  // Mutable labels, in tags.json. An offline run keeps them in memory.
+  // Mutable labels, in tags.json. An offline run keeps them in memory. Failure(environment) when it cannot be written.
   void tag(const std::string& key, const std::string& value = {});
   // Facts, write-once: throws Failure(usage) when the key exists with another value. In properties.json.
   void add_property(const std::string& key, const std::string& value);
 
-  // attempts/NNN/started: tells the supervisor that work began. No effect offline.
+  // attempts/NNN/started: tells the supervisor that work began. No effect offline. Failure(environment) when it cannot be written.
   void mark_started();
-  // attempts/NNN/error_<rank>.json: tells the supervisor who failed and why; safe from any rank, never throws.
+  // attempts/NNN/error_<rank>.json: tells the supervisor who failed and why; safe from any rank, never throws. A rank's
+  // first report stays.
   void report_error(int rank, const Error& error) noexcept;
 
  private:
