@@ -63,19 +63,25 @@ class DataParallel {
   // Makes the gradients undefined: call it before the first micro-batch of a step. Costs no memory traffic.
   void zero_grad();
 
-  // Completes what backward started; called by itself at the end of every synchronised backward. Call it where a rank's backward
-  // may touch no parameter at all. Collective.
+  // Completes what backward started; called by itself at the end of every synchronised backward. Call it after a backward that
+  // may have touched no parameter on this rank (an empty share of a last batch). Does nothing when the gradients are
+  // synchronised already. Collective.
   void synchronize();
+
+  // True from the first gradient accumulated until they are synchronised: a step taken meanwhile would part the ranks.
+  bool has_local_gradients() const;
 
   // Collective: rank 0's buffers to all ranks. Does nothing when broadcast_buffers is off, the module is in eval mode or has none.
   void broadcast_buffers();
 
-  // Trainable parameters, in the module's order.
+  // Trainable parameters, in the module's order, and their tensors.
   const std::vector<ParameterInfo>& parameters() const;
+  const std::vector<at::Tensor>& tensors() const;
   const BucketPlan& plan() const;
   Communicator& communicator() const;
 
-  // Flat views, plan order, padded slots included: [plan().total_count] of the parameters' type.
+  // Flat views, plan order, padded slots and used flags included: [plan().total_count] of the parameters' type. Padding is
+  // zero in both.
   at::Tensor& flat_parameters();
   at::Tensor& flat_gradients();
   // Per parameter: whether any rank had a gradient for it in the last synchronised backward.
