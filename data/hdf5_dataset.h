@@ -13,10 +13,10 @@
 
 namespace lockstep {
 
-// One split ("train" or "test") of a file. Layout: groups /train and /test, each with images [N, C, H, W] uint8 contiguous and labels [N] uint8 or int64;
-// attributes of the file: format "lockstep-dataset", format_version 1, name, class_names, mean [C], std [C] (of train images / 255), source,
-// and per split the sha256 of images and of labels.
-// The images are mapped read-only where they lie in the file: the ranks of a node share one copy, the page cache's.
+// One split ("train" or "test") of a file. Layout: groups /train and /test, each with images [N, C, H, W] uint8
+// contiguous and labels [N] uint8 or int64; attributes of the file: format "lockstep-dataset", format_version 1, name,
+// class_names, mean [C], std [C] (of train images / 255), source, and per split the sha256 of images and of labels. The
+// images are mapped read-only where they lie in the file: the ranks of a node share one copy, the page cache's.
 class Hdf5Dataset {
  public:
   // Checks format, shapes, types, that no link or storage leads outside the file, that the file is as long as its
@@ -31,7 +31,7 @@ class Hdf5Dataset {
   std::array<std::int64_t, 3> image_shape() const;  // C, H, W
   std::int64_t class_count() const;
   const std::vector<std::string>& class_names() const;
-  const std::vector<float>& mean() const;           // per channel, of pixels / 255
+  const std::vector<float>& mean() const;  // per channel, of pixels / 255
   const std::vector<float>& std_deviation() const;
   const std::string& name() const;
 

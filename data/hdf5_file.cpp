@@ -117,6 +117,11 @@ Hdf5File Hdf5File::open(const std::filesystem::path& path, ErrorKind damage) {
   return file;
 }
 
+void Hdf5File::flush() {
+  const Hdf5Scope scope;
+  if (H5Fflush(id_, H5F_SCOPE_LOCAL) < 0) refuse_write("/", "cannot be flushed");
+}
+
 void Hdf5File::close() {
   if (id_ < 0) return;
   const Hdf5Scope scope;

@@ -55,6 +55,9 @@ class Hdf5File {
   // only this call fails. No member but the destructor may be called afterwards.
   void close();
 
+  // Hands all written so far to the kernel, so that it can be read through the file's path.
+  void flush();
+
   const std::filesystem::path& path() const { return path_; }
 
   // The calls below throw Failure: environment when writing fails, the `damage` kind of open() when an object is

@@ -13,9 +13,9 @@ struct LoaderOptions {
   int world_size = 1;
   std::int64_t global_batch_size = 4;
   std::uint64_t seed = 0;
-  bool shuffle = true;             // false: samples in file order, every epoch
+  bool shuffle = true;  // false: samples in file order, every epoch
   bool drop_last = false;
-  bool normalize = true;           // (pixel / 255 - mean) / std per channel; false: pixel / 255, as torchvision's ToTensor
+  bool normalize = true;  // (pixel / 255 - mean) / std per channel; false: pixel / 255, as torchvision's ToTensor
   // Threads that read ahead. -1: one where this rank has a core to spare, else none (batches are made in next()).
   int reader_threads = -1;
   int batches_ahead = 4;
