@@ -43,6 +43,9 @@ struct LocalMachine {
 };
 LocalMachine probe_local_machine();
 
+// LocalMachine::cores alone, without starting a program.
+int usable_cores();
+
 // Pure. estimator.entry_script is resolved already (entry_script.h). More ranks than cores: allowed, with a line in
 // `warnings`, as is each default the user may want to know of. node_count > 1 on this one machine: all ranks run here,
 // with a warning. Errors: usage for a target that is not known; environment when mpi is asked for without an mpirun, a

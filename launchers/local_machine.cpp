@@ -96,6 +96,12 @@ std::string on_path(const char* program) {
 
 }  // namespace
 
+int usable_cores() {
+  LocalMachine machine;
+  count_cores(machine);
+  return machine.cores;
+}
+
 LocalMachine probe_local_machine() {
   LocalMachine machine;
   count_cores(machine);

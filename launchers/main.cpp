@@ -11,6 +11,7 @@ namespace {
 const Command kCommands[] = {
     {"runs", "list runs, newest first", "Look at runs", runs_command},
     {"logs", "what the ranks of a run print, also while they print it", "Look at runs", logs_command},
+    {"metrics", "the metrics a run has logged", "Look at runs", metrics_command},
     {"cancel", "end a run; its outputs are kept", "Start and end runs", cancel_command},
     {"version", "version, compiler and source revision", "About lockstep", version_command},
     {"help", "this overview, or the help of one command", "About lockstep", help_command},

@@ -1,6 +1,5 @@
 #include "lockstep/launchers/slots.h"
 
-#include <sched.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,6 +12,7 @@
 #include "lockstep/core/options.h"
 #include "lockstep/core/process.h"
 #include "lockstep/core/publish.h"
+#include "lockstep/launchers/launch_plan.h"
 
 namespace lockstep {
 namespace {
@@ -113,10 +113,7 @@ Result<int> local_slots(const Workspace& workspace) {
     if (!parsed) return parsed.error();
     return checked_slots(target.slots, file.string());
   }
-  cpu_set_t allowed;
-  CPU_ZERO(&allowed);
-  if (::sched_getaffinity(0, sizeof allowed, &allowed) == 0) return std::max(1, CPU_COUNT(&allowed));
-  return std::max(1, static_cast<int>(::sysconf(_SC_NPROCESSORS_ONLN)));
+  return usable_cores();
 }
 
 SlotQueue::SlotQueue(fs::path directory, std::string run_id, int slots, int capacity)

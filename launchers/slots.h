@@ -35,8 +35,8 @@ struct QueuePosition {
 // Pure: where `mine` stands among `tickets` (any order, with or without `mine`) on a machine with `capacity` slots.
 QueuePosition queue_position(std::vector<Ticket> tickets, const Ticket& mine, int capacity);
 
-// How many slots this machine has for this workspace: LOCKSTEP_SLOTS, else `slots = N` in compute/local.ini, else the cores
-// this process may run on. Usage error for a number below 1.
+// How many slots this machine has for this workspace: LOCKSTEP_SLOTS, else `slots = N` in compute/local.ini, else the
+// whole cores this process may use. Usage error for a number below 1.
 Result<int> local_slots(const Workspace& workspace);
 
 // One run's place in the queue of this machine. Gives the ticket back when it goes.
