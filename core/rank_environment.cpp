@@ -12,16 +12,18 @@ namespace {
 struct Dialect {
   const char* source;
   const char* rank;
-  const char* world_size;        // nullptr: not told
+  const char* world_size;  // nullptr: not told
   const char* local_rank;
   const char* local_world_size;
-  const char* required;          // the dialect counts only where this is set too; nullptr: always
+  const char* required;  // the dialect counts only where this is set too; nullptr: always
 };
 
 // In order of precedence.
 constexpr std::array<Dialect, 6> kDialects{{
-    {"Open MPI", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE", nullptr},
-    {"MVAPICH", "MV2_COMM_WORLD_RANK", "MV2_COMM_WORLD_SIZE", "MV2_COMM_WORLD_LOCAL_RANK", "MV2_COMM_WORLD_LOCAL_SIZE", nullptr},
+    {"Open MPI", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK",
+     "OMPI_COMM_WORLD_LOCAL_SIZE", nullptr},
+    {"MVAPICH", "MV2_COMM_WORLD_RANK", "MV2_COMM_WORLD_SIZE", "MV2_COMM_WORLD_LOCAL_RANK", "MV2_COMM_WORLD_LOCAL_SIZE",
+     nullptr},
     {"MPICH", "PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID", "MPI_LOCALNRANKS", nullptr},
     // srun sets PMIX_RANK too, but tells more itself.
     {"Slurm", "SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID", nullptr, "SLURM_STEP_NUM_TASKS"},
@@ -50,7 +52,11 @@ class Reader {
   }
 
   void refuse(std::string what) {
-    if (!error_) error_ = Error{ErrorKind::usage, std::move(what), {}, "these variables are set by what starts the ranks: unset them outside of it"};
+    if (!error_)
+      error_ = Error{ErrorKind::usage,
+                     std::move(what),
+                     {},
+                     "these variables are set by what starts the ranks: unset them outside of it"};
   }
 
   const std::optional<Error>& error() const { return error_; }

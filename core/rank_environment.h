@@ -22,9 +22,9 @@ struct RankEnvironment {
 using VariableLookup = std::function<std::optional<std::string>(const std::string& name)>;
 std::optional<std::string> environment_variable(const std::string& name);
 
-// Nothing when no launcher's variables are there. The MPI's own variables win over Slurm's: under mpirun inside a Slurm job
-// those of Slurm belong to MPI's daemon. Slurm's count only inside a step (srun), not in a batch script.
-// Usage error: a variable that is no number, a rank that is not below its world size.
+// Nothing when no launcher's variables are there. The MPI's own variables win over Slurm's: under mpirun inside a Slurm
+// job those of Slurm belong to MPI's daemon. Slurm's count only inside a step (srun), not in a batch script. Usage
+// error: a variable that is no number, a rank that is not below its world size.
 Result<std::optional<RankEnvironment>> read_rank_environment(const VariableLookup& lookup = environment_variable);
 
 // Slurm's "2(x3),1": the number of tasks on node `node` (0, 1, …). Nothing when the text is not of this form.

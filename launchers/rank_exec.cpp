@@ -77,7 +77,8 @@ void send_output_to_log(const std::string& run_directory, int rank) {
   for (std::string& word : expanded) argv.push_back(word.data());
   argv.push_back(nullptr);
   ::execvp(argv[0], argv.data());
-  fail_errno("cannot start " + expanded.front(), errno == ENOEXEC ? "a script needs a first line such as #!/bin/sh" : "");
+  fail_errno("cannot start " + expanded.front(),
+             errno == ENOEXEC ? "a script needs a first line such as #!/bin/sh" : "");
 }
 
 void report(const RankEnvironment& rank, const Error& error) noexcept try {
@@ -96,7 +97,8 @@ unsigned hash(const std::string& text) {
 
 }  // namespace
 
-Result<Variables> rank_variables(const RankEnvironment& rank, const std::string& run_directory, const Variables& variables) {
+Result<Variables> rank_variables(const RankEnvironment& rank, const std::string& run_directory,
+                                 const Variables& variables) {
   const auto get = [&](const char* name) {
     const auto found = variables.find(name);
     return found == variables.end() ? std::string() : found->second;
@@ -105,7 +107,8 @@ Result<Variables> rank_variables(const RankEnvironment& rank, const std::string&
   const std::string size = rank.world_size ? std::to_string(*rank.world_size) : expected.empty() ? "1" : expected;
   if (!expected.empty() && size != expected)
     return Error{ErrorKind::environment, "world size is " + size + ", expected " + expected, "told by " + rank.source,
-                 "the program that starts the ranks and the MPI do not work together: is mpirun of the same MPI as the program?"};
+                 "the program that starts the ranks and the MPI do not work together: is mpirun of the same MPI as the "
+                 "program?"};
 
   const fs::path directory = run_directory;
   const std::string id = directory.filename();
@@ -130,13 +133,15 @@ Result<Variables> rank_variables(const RankEnvironment& rank, const std::string&
 int rank_exec_command(const std::vector<std::string>& arguments) {
   const Request request = parse(arguments);
   const char* run_directory = std::getenv(contract::kRunDir);
-  if (!run_directory) fail(ErrorKind::usage, "LOCKSTEP_RUN_DIR is not set", "lockstep submit starts ranks; rank-exec is one of its steps");
+  if (!run_directory)
+    fail(ErrorKind::usage, "LOCKSTEP_RUN_DIR is not set",
+         "lockstep submit starts ranks; rank-exec is one of its steps");
   RankEnvironment rank;
   try {
     rank = find_rank(request.alone);
     send_output_to_log(run_directory, rank.rank);
-    for (const auto& [name, value] : rank_variables(rank, run_directory, current_environment()).value())
-      ::setenv(name.c_str(), value.c_str(), 1);
+    const Variables variables = rank_variables(rank, run_directory, current_environment()).value();
+    for (const auto& [name, value] : variables) ::setenv(name.c_str(), value.c_str(), 1);
     become(request.argv);
   } catch (const std::exception& e) {
     const Error error = to_error(e);

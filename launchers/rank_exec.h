@@ -1,5 +1,5 @@
-// What mpirun starts for each rank: gives the rank its log and its variables, then becomes the user's program. The pid stays
-// the same, so MPI and its signals are unharmed.
+// What mpirun starts for each rank: gives the rank its log and its variables, then becomes the user's program. The pid
+// stays the same, so MPI and its signals are unharmed.
 #pragma once
 
 #include <map>
@@ -11,20 +11,23 @@
 
 namespace lockstep {
 
-// `lockstep rank-exec [--alone] -- PROGRAM ARGS…`. Needs LOCKSTEP_RUN_DIR. --alone: rank 0 of 1, whatever the environment says.
-//   1. output goes to logs/70_driver_log.txt (rank 0) or logs/70_driver_log_<rank>.txt, appended; a further attempt begins
+// `lockstep rank-exec [--alone] -- PROGRAM ARGS…`. Needs LOCKSTEP_RUN_DIR. --alone: rank 0 of 1, whatever the
+// environment says.
+//   1. output goes to logs/70_driver_log.txt (rank 0) or logs/70_driver_log_<rank>.txt, appended; a further attempt
+//   begins
 //      with a line that says so;
-//   2. RANK, WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE, MASTER_ADDR, MASTER_PORT and what run_contract.h names and is not set yet;
+//   2. RANK, WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE, MASTER_ADDR, MASTER_PORT and what run_contract.h names and is
+//   not set yet;
 //   3. $NAME and ${NAME} in the program's arguments are replaced by the rank's variables, $$ by $;
 //   4. exec.
-// Does not return when all goes well. Otherwise the error is in the rank's log and in attempts/NNN/error_<rank>.json; returns 1, or
-// 2 for bad usage.
+// Does not return when all goes well. Otherwise the error is in the rank's log and in attempts/NNN/error_<rank>.json;
+// returns 1, or 2 for bad usage.
 int rank_exec_command(const std::vector<std::string>& arguments);
 
-// Pure. The variables of step 2 for this rank, without those that `variables` has already (RANK and its like are always set).
-// run_id: MASTER_PORT is derived from it, equal on all ranks and seldom equal for two runs.
-// Environment error: the ranks are not as many as LOCKSTEP_EXPECTED_WORLD_SIZE (an MPI that did not find its launcher makes
-// every process rank 0 of 1).
+// Pure. The variables of step 2 for this rank, without those that `variables` has already (RANK and its like are always
+// set). run_id: MASTER_PORT is derived from it, equal on all ranks and seldom equal for two runs. Environment error:
+// the ranks are not as many as LOCKSTEP_EXPECTED_WORLD_SIZE (an MPI that did not find its launcher makes every process
+// rank 0 of 1).
 Result<std::map<std::string, std::string>> rank_variables(const RankEnvironment& rank, const std::string& run_directory,
                                                           const std::map<std::string, std::string>& variables);
 

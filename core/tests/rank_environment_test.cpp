@@ -19,9 +19,16 @@ Result<std::optional<RankEnvironment>> read(const Variables& variables) {
 
 RankEnvironment found_in(const Variables& variables) { return read(variables).value().value(); }
 
-const Variables kOpenMpi{{"OMPI_COMM_WORLD_RANK", "5"}, {"OMPI_COMM_WORLD_SIZE", "6"}, {"OMPI_COMM_WORLD_LOCAL_RANK", "2"}, {"OMPI_COMM_WORLD_LOCAL_SIZE", "3"}};
+const Variables kOpenMpi{{"OMPI_COMM_WORLD_RANK", "5"},
+                         {"OMPI_COMM_WORLD_SIZE", "6"},
+                         {"OMPI_COMM_WORLD_LOCAL_RANK", "2"},
+                         {"OMPI_COMM_WORLD_LOCAL_SIZE", "3"}};
 const Variables kMpich{{"PMI_RANK", "7"}, {"PMI_SIZE", "9"}, {"MPI_LOCALRANKID", "1"}, {"MPI_LOCALNRANKS", "4"}};
-const Variables kSlurm{{"SLURM_PROCID", "3"}, {"SLURM_STEP_NUM_TASKS", "5"}, {"SLURM_LOCALID", "1"}, {"SLURM_NODEID", "1"}, {"SLURM_STEP_TASKS_PER_NODE", "2(x2),1"}};
+const Variables kSlurm{{"SLURM_PROCID", "3"},
+                       {"SLURM_STEP_NUM_TASKS", "5"},
+                       {"SLURM_LOCALID", "1"},
+                       {"SLURM_NODEID", "1"},
+                       {"SLURM_STEP_TASKS_PER_NODE", "2(x2),1"}};
 
 Variables both(Variables a, const Variables& b) {
   a.insert(b.begin(), b.end());
@@ -85,7 +92,8 @@ TEST(RankEnvironment, SlurmsCompressedCounts) {
   EXPECT_EQ(slurm_tasks_on_node("2(x3),1", 3), 1);
   EXPECT_FALSE(slurm_tasks_on_node("2(x3),1", 4));
   EXPECT_EQ(slurm_tasks_on_node("16", 0), 16);
-  for (const char* bad : {"", "x", "2(x", "2(x3", "2(y3)", "(x2)", "2(x)"}) EXPECT_FALSE(slurm_tasks_on_node(bad, 0)) << bad;
+  for (const char* bad : {"", "x", "2(x", "2(x3", "2(y3)", "(x2)", "2(x)"})
+    EXPECT_FALSE(slurm_tasks_on_node(bad, 0)) << bad;
 }
 
 }  // namespace

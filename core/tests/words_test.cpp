@@ -28,10 +28,11 @@ TEST(Words, VariablesAreReplacedWhereKnown) {
 }
 
 TEST(Words, WhatIsNoKnownVariableStays) {
-  for (const char* text : {"$UNKNOWN", "${UNKNOWN}", "^a$", "$", "$5", "${RANK", "${}", "$(date)", "cost: 5$ ", "${RANK:-1}"})
+  for (const char* text :
+       {"$UNKNOWN", "${UNKNOWN}", "^a$", "$", "$5", "${RANK", "${}", "$(date)", "cost: 5$ ", "${RANK:-1}"})
     EXPECT_EQ(expand(text), text);
   EXPECT_EQ(expand("$$RANK $$"), "$RANK $");
-  EXPECT_EQ(expand("$RANKS"), "$RANKS");   // the longest name
+  EXPECT_EQ(expand("$RANKS"), "$RANKS");  // the longest name
 }
 
 TEST(Words, SplitsAsAShell) {
@@ -44,7 +45,8 @@ TEST(Words, SplitsAsAShell) {
 }
 
 TEST(Words, AProtectedDollarStaysOne) {
-  EXPECT_EQ(split_words("$RANK '$RANK' \"$RANK\" \\$RANK \"\\$RANK\"").value(), (Words{"$RANK", "$$RANK", "$RANK", "$$RANK", "$$RANK"}));
+  EXPECT_EQ(split_words("$RANK '$RANK' \"$RANK\" \\$RANK \"\\$RANK\"").value(),
+            (Words{"$RANK", "$$RANK", "$RANK", "$$RANK", "$$RANK"}));
 }
 
 TEST(Words, AnOpenQuoteIsRefused) {
@@ -60,7 +62,8 @@ TEST(Words, AgreesWithShOnRandomText) {
   int compared = 0;
   for (int round = 0; round < 400; ++round) {
     std::string text;
-    for (int length = std::uniform_int_distribution(1, 14)(random); length > 0; --length) text += alphabet[random() % alphabet.size()];
+    for (int length = std::uniform_int_distribution(1, 14)(random); length > 0; --length)
+      text += alphabet[random() % alphabet.size()];
     // A line break would end the command, and \ before one means something else in a shell.
     std::erase(text, '\n');
     const auto words = split_words(text);
@@ -83,15 +86,17 @@ TEST(Words, QuotingIsUndoneBySplitting) {
   for (int round = 0; round < 300; ++round) {
     Words words(1 + random() % 4);
     for (std::string& word : words)
-      for (int length = static_cast<int>(random() % 6); length > 0; --length) word += alphabet[random() % alphabet.size()];
+      for (int length = static_cast<int>(random() % 6); length > 0; --length)
+        word += alphabet[random() % alphabet.size()];
     Words again = split_words(quote_words(words)).value();
-    for (std::string& word : again) word = expand(word);   // $$ -> $
+    for (std::string& word : again) word = expand(word);  // $$ -> $
     EXPECT_EQ(again, words);
   }
 }
 
 TEST(Words, SecretsAreKnownByTheirNames) {
-  for (const char* name : {"WANDB_API_KEY", "hf_token", "My_Secret", "DB_PASSWORD"}) EXPECT_TRUE(is_secret_name(name)) << name;
+  for (const char* name : {"WANDB_API_KEY", "hf_token", "My_Secret", "DB_PASSWORD"})
+    EXPECT_TRUE(is_secret_name(name)) << name;
   for (const char* name : {"PATH", "EPOCHS", "PASS"}) EXPECT_FALSE(is_secret_name(name)) << name;
 }
 

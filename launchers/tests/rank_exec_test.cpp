@@ -46,7 +46,10 @@ class RankExec : public testing::Test {
   RunDirectory run_ = RunDirectory::create(Workspace::create(directory_.path(), "w").value(), "exp").value();
 };
 
-const Variables kRank2Of5{{"OMPI_COMM_WORLD_RANK", "2"}, {"OMPI_COMM_WORLD_SIZE", "5"}, {"OMPI_COMM_WORLD_LOCAL_RANK", "0"}, {"OMPI_COMM_WORLD_LOCAL_SIZE", "3"}};
+const Variables kRank2Of5{{"OMPI_COMM_WORLD_RANK", "2"},
+                          {"OMPI_COMM_WORLD_SIZE", "5"},
+                          {"OMPI_COMM_WORLD_LOCAL_RANK", "0"},
+                          {"OMPI_COMM_WORLD_LOCAL_SIZE", "3"}};
 
 // For the shell, not for rank-exec.
 std::string protect(const std::string& text) {
@@ -61,7 +64,9 @@ Variables with(Variables variables, const std::string& name, const std::string& 
 }
 
 TEST_F(RankExec, EachRankHasItsLogAndItsVariables) {
-  const char* script = "echo $RANK/$WORLD_SIZE $LOCAL_RANK/$LOCAL_WORLD_SIZE $LOCKSTEP_EXPERIMENT $LOCKSTEP_ATTEMPT; echo err >&2; test $AZUREML_RUN_ID = $LOCKSTEP_RUN_ID";
+  const char* script =
+      "echo $RANK/$WORLD_SIZE $LOCAL_RANK/$LOCAL_WORLD_SIZE $LOCKSTEP_EXPERIMENT $LOCKSTEP_ATTEMPT; echo err >&2; test "
+      "$AZUREML_RUN_ID = $LOCKSTEP_RUN_ID";
   EXPECT_EQ(start(kRank2Of5, {"--", "sh", "-c", protect(script)}), 0);
   EXPECT_EQ(start({}, {"--alone", "--", "sh", "-c", protect(script)}), 0);
   EXPECT_EQ(log("70_driver_log_2.txt"), "2/5 0/3 exp 1\nerr\n");
@@ -69,7 +74,9 @@ TEST_F(RankExec, EachRankHasItsLogAndItsVariables) {
 }
 
 TEST_F(RankExec, ArgumentsAreExpandedOnTheRank) {
-  EXPECT_EQ(start(kRank2Of5, {"--", "printf", "%s\\n", "part_$RANK", "${WORLD_SIZE}x", "$$RANK", "$NOT_SET", "two words"}), 0);
+  EXPECT_EQ(
+      start(kRank2Of5, {"--", "printf", "%s\\n", "part_$RANK", "${WORLD_SIZE}x", "$$RANK", "$NOT_SET", "two words"}),
+      0);
   EXPECT_EQ(log("70_driver_log_2.txt"), "part_2\n5x\n$RANK\n$NOT_SET\ntwo words\n");
 }
 
@@ -96,9 +103,11 @@ TEST_F(RankExec, AProgramThatCannotStartIsReportedByItsRank) {
 }
 
 TEST_F(RankExec, SingletonsAreCaught) {
-  const Variables alone{{"OMPI_COMM_WORLD_RANK", "0"}, {"OMPI_COMM_WORLD_SIZE", "1"}, {"LOCKSTEP_EXPECTED_WORLD_SIZE", "4"}};
+  const Variables alone{
+      {"OMPI_COMM_WORLD_RANK", "0"}, {"OMPI_COMM_WORLD_SIZE", "1"}, {"LOCKSTEP_EXPECTED_WORLD_SIZE", "4"}};
   EXPECT_EQ(start(alone, {"--", "echo", "trained alone"}), 1);
-  EXPECT_EQ(log("70_driver_log.txt").rfind("lockstep: told by Open MPI: world size is 1, expected 4\n", 0), 0u) << log("70_driver_log.txt");
+  EXPECT_EQ(log("70_driver_log.txt").rfind("lockstep: told by Open MPI: world size is 1, expected 4\n", 0), 0u)
+      << log("70_driver_log.txt");
 }
 
 TEST_F(RankExec, WithoutALauncherItIsAnError) {
@@ -115,7 +124,9 @@ TEST_F(RankExec, BadUsage) {
 
 TEST(RankVariables, GivenOnesStayExceptTheRanksOwn) {
   const RankEnvironment rank{3, 4, 1, 2, "Open MPI"};
-  const auto variables = rank_variables(rank, "/runs/e/e_17_ab", {{"MASTER_PORT", "29500"}, {"RANK", "9"}, {"LOCKSTEP_ATTEMPT", "3"}}).value();
+  const auto variables =
+      rank_variables(rank, "/runs/e/e_17_ab", {{"MASTER_PORT", "29500"}, {"RANK", "9"}, {"LOCKSTEP_ATTEMPT", "3"}})
+          .value();
   EXPECT_EQ(variables.count("MASTER_PORT"), 0u);
   EXPECT_EQ(variables.count("LOCKSTEP_ATTEMPT"), 0u);
   EXPECT_EQ(variables.at("RANK"), "3");
@@ -125,7 +136,8 @@ TEST(RankVariables, GivenOnesStayExceptTheRanksOwn) {
 
 TEST(RankVariables, ThePortIsTheSameOnAllRanksAndAnotherForOthers) {
   const auto port = [](int rank, const std::string& run, const std::string& attempt) {
-    return std::stoi(rank_variables({rank, 4, {}, {}, "x"}, run, {{"LOCKSTEP_ATTEMPT", attempt}}).value().at("MASTER_PORT"));
+    return std::stoi(
+        rank_variables({rank, 4, {}, {}, "x"}, run, {{"LOCKSTEP_ATTEMPT", attempt}}).value().at("MASTER_PORT"));
   };
   EXPECT_EQ(port(0, "/r/e/e_1", "1"), port(3, "/r/e/e_1", "1"));
   EXPECT_NE(port(0, "/r/e/e_1", "1"), port(0, "/r/e/e_2", "1"));
@@ -135,7 +147,8 @@ TEST(RankVariables, ThePortIsTheSameOnAllRanksAndAnotherForOthers) {
 }
 
 TEST(RankVariables, PmixTakesTheSizeFromTheRun) {
-  const auto variables = rank_variables({2, {}, {}, {}, "PMIx"}, "/r/e/e_1", {{"LOCKSTEP_EXPECTED_WORLD_SIZE", "8"}}).value();
+  const auto variables =
+      rank_variables({2, {}, {}, {}, "PMIx"}, "/r/e/e_1", {{"LOCKSTEP_EXPECTED_WORLD_SIZE", "8"}}).value();
   EXPECT_EQ(variables.at("WORLD_SIZE"), "8");
 }
 
