@@ -19,7 +19,8 @@ std::vector<std::string> names_around(const fs::path& source, const fs::path& sc
   for (const fs::path& folder : {fs::path(), script.parent_path()}) {
     if (!folder.empty() && folder.is_absolute()) continue;
     std::error_code error;
-    for (fs::directory_iterator entry(source / folder, error), end; !error && entry != end && names.size() < 10000; entry.increment(error)) {
+    for (fs::directory_iterator entry(source / folder, error), end; !error && entry != end && names.size() < 10000;
+         entry.increment(error)) {
       std::error_code ignored;
       if (entry->is_regular_file(ignored)) names.push_back((folder / entry->path().filename()).string());
     }
@@ -34,7 +35,8 @@ Error not_found(const std::string& script, const fs::path& source, const Program
   if (bare) hint += ", on PATH (" + places.path + ") and in " + places.programs.string();
   const auto near = nearest_names(script, names_around(source, script));
   for (std::size_t i = 0; i < near.size(); ++i) hint += (i ? ", " : "; did you mean ") + near[i];
-  return {ErrorKind::usage, "there is no entry script \"" + script + "\"", "entry_script", hint + (near.empty() ? "" : "?")};
+  return {ErrorKind::usage, "there is no entry script \"" + script + "\"", "entry_script",
+          hint + (near.empty() ? "" : "?")};
 }
 
 bool has_interpreter(const fs::path& script) { return script.extension() == ".py" || script.extension() == ".sh"; }
@@ -45,8 +47,8 @@ Result<std::string> check_file_in_source(const std::string& script, const fs::pa
     return Error{ErrorKind::usage, "\"" + script + "\" lies outside the source directory", "entry_script",
                  "choose a source_directory that holds it: only that is kept with the run"};
   if (!has_interpreter(file) && ::access(file.c_str(), X_OK) != 0)
-    return Error{ErrorKind::usage, file.lexically_normal().string() + " is not executable, and neither .py nor .sh", "entry_script",
-                 "chmod +x " + quote_words({file.lexically_normal().string()})};
+    return Error{ErrorKind::usage, file.lexically_normal().string() + " is not executable, and neither .py nor .sh",
+                 "entry_script", "chmod +x " + quote_words({file.lexically_normal().string()})};
   return inside;
 }
 
@@ -55,7 +57,8 @@ Result<std::string> locate(const std::string& script, const fs::path& source, co
   if (script.front() == '/') {
     if (!fs::is_regular_file(script, ignored)) return not_found(script, source, places);
     if (!has_interpreter(script) && ::access(script.c_str(), X_OK) != 0)
-      return Error{ErrorKind::usage, script + " is not executable, and neither .py nor .sh", "entry_script", "chmod +x " + quote_words({script})};
+      return Error{ErrorKind::usage, script + " is not executable, and neither .py nor .sh", "entry_script",
+                   "chmod +x " + quote_words({script})};
     return script;
   }
   const fs::path file = source / script;

@@ -16,7 +16,8 @@ constexpr std::int64_t kMostRanks = 1'000'000;
 
 class Validation {
  public:
-  Validation(const Estimator& estimator, const OptionTableBase::Origins& origins) : estimator_(estimator), origins_(origins) {}
+  Validation(const Estimator& estimator, const OptionTableBase::Origins& origins)
+      : estimator_(estimator), origins_(origins) {}
 
   std::vector<Error> run() {
     check_counts();
@@ -46,13 +47,16 @@ class Validation {
 
   void check_counts() {
     at_least("node_count", estimator_.node_count, 1, "it is the number of machines");
-    at_least("process_count_per_node", estimator_.process_count_per_node, 1, "it is the number of ranks on each machine");
+    at_least("process_count_per_node", estimator_.process_count_per_node, 1,
+             "it is the number of ranks on each machine");
     const std::int64_t ranks = std::int64_t{estimator_.node_count} * estimator_.process_count_per_node;
     if (estimator_.node_count > 0 && ranks > kMostRanks)
-      add("process_count_per_node", "node_count x process_count_per_node is " + std::to_string(ranks) + ", at most " + std::to_string(kMostRanks) + " ranks are possible");
+      add("process_count_per_node", "node_count x process_count_per_node is " + std::to_string(ranks) + ", at most " +
+                                        std::to_string(kMostRanks) + " ranks are possible");
     at_least("max_restarts", estimator_.max_restarts, 0, "0 means that a failed run is not started again");
     if (estimator_.max_run_duration_seconds)
-      at_least("max_run_duration_seconds", *estimator_.max_run_duration_seconds, 1, "leave it out for a run without a limit");
+      at_least("max_run_duration_seconds", *estimator_.max_run_duration_seconds, 1,
+               "leave it out for a run without a limit");
     at_least("snapshot_limit_bytes", estimator_.snapshot_limit_bytes, 0, "");
     at_least("snapshot_limit_files", estimator_.snapshot_limit_files, 0, "");
   }
@@ -62,9 +66,11 @@ class Validation {
     const std::int64_t ranks = std::int64_t{estimator_.node_count} * estimator_.process_count_per_node;
     if (kind == "parameter_server") {
       add("distributed_training", "distributed_training = parameter_server is not supported",
-          "all ranks average their gradients by an allreduce, which needs no server and sends each gradient once: use mpi");
+          "all ranks average their gradients by an allreduce, which needs no server and sends each gradient once: use "
+          "mpi");
     } else if (kind == "none" && ranks > 1) {
-      add("distributed_training", "distributed_training is none, but node_count x process_count_per_node is " + std::to_string(ranks),
+      add("distributed_training",
+          "distributed_training is none, but node_count x process_count_per_node is " + std::to_string(ranks),
           "processes that know nothing of each other would all train the same model: use mpi, or one process");
     } else if (!kind.empty() && kind != "mpi" && kind != "none") {
       const std::vector<std::string> known{"mpi", "none"};
@@ -80,15 +86,25 @@ class Validation {
 
   void check_program() {
     const bool script = !estimator_.entry_script.empty(), command = !estimator_.command.empty();
-    if (script && command) add("command", "entry_script and command are both given: \"" + estimator_.entry_script + "\" and \"" + estimator_.command + "\"", "give one of them");
-    if (!script && !command) add("entry_script", "there is nothing to run: neither entry_script nor command is given", "for example: lockstep submit -- train.py --epochs 2");
+    if (script && command)
+      add("command",
+          "entry_script and command are both given: \"" + estimator_.entry_script + "\" and \"" + estimator_.command +
+              "\"",
+          "give one of them");
+    if (!script && !command)
+      add("entry_script", "there is nothing to run: neither entry_script nor command is given",
+          "for example: lockstep submit -- train.py --epochs 2");
     if (command && !estimator_.script_params.empty())
-      add("script_params", "script_params belong to an entry_script; a command holds its own words", "write them into the command");
+      add("script_params", "script_params belong to an entry_script; a command holds its own words",
+          "write them into the command");
     std::error_code ignored;
     const fs::path& source = estimator_.source_directory;
-    if (!fs::exists(source, ignored)) add("source_directory", "source_directory " + source.string() + " does not exist");
-    else if (!fs::is_directory(source, ignored)) add("source_directory", "source_directory " + source.string() + " is not a directory");
-    else if (script != command) check_entry_script();
+    if (!fs::exists(source, ignored))
+      add("source_directory", "source_directory " + source.string() + " does not exist");
+    else if (!fs::is_directory(source, ignored))
+      add("source_directory", "source_directory " + source.string() + " is not a directory");
+    else if (script != command)
+      check_entry_script();
   }
 
   void check_entry_script() {
@@ -100,16 +116,21 @@ class Validation {
   }
 
   static bool is_variable_name(const std::string& name) {
-    const auto sound = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_'; };
+    const auto sound = [](char c) {
+      return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+    };
     return !name.empty() && !(name[0] >= '0' && name[0] <= '9') && std::all_of(name.begin(), name.end(), sound);
   }
 
   void check_environment() {
     std::map<std::string, std::string> seen;
     for (const auto& [name, value] : estimator_.environment_variables) {
-      if (!is_variable_name(name)) add("environment_variables", "\"" + name + "\" cannot name an environment variable", "use letters, digits and _, not beginning with a digit");
+      if (!is_variable_name(name))
+        add("environment_variables", "\"" + name + "\" cannot name an environment variable",
+            "use letters, digits and _, not beginning with a digit");
       const auto [first, is_new] = seen.emplace(name, value);
-      if (!is_new && first->second != value) add("environment_variables", "environment variable " + name + " is given two values");
+      if (!is_new && first->second != value)
+        add("environment_variables", "environment variable " + name + " is given two values");
     }
   }
 
