@@ -1,0 +1,20 @@
+// Sums of a few numbers over all ranks, through the communicator that the gradients use.
+#pragma once
+
+#include <c10/core/Device.h>
+
+#include <cstdint>
+#include <span>
+
+#include "lockstep/distributed/communicator/communicator.h"
+
+namespace lockstep {
+
+// Collective, every rank with equally many values. In place; every rank ends with equal bits. device: where the communicator's buffers live;
+// the values themselves are in host memory. A few microseconds between two ranks of a node.
+void sum_over_ranks(Communicator& communicator, c10::Device device, std::span<double> values);
+
+// Collective: the `words` of every rank, by rank, into `all` (size() times as many). Host memory.
+void gather_words(Communicator& communicator, c10::Device device, std::span<const std::int64_t> words, std::span<std::int64_t> all);
+
+}  // namespace lockstep
