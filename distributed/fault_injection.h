@@ -1,0 +1,30 @@
+// A test aid: makes a chosen rank fail at a chosen step. Off unless LOCKSTEP_FAULT is set.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace lockstep {
+
+// LOCKSTEP_FAULT=rank=1:step=7:kind=kill
+//   rank   which rank fails (default 0)
+//   step   number of the optimizer step, counted from 1 over the whole training, before which it happens (default 1)
+//   kind   throw: an exception; kill: SIGKILL to itself; exit0: leaves with status 0 without a word; nan: the loss becomes NaN;
+//          stop: SIGSTOP, so that it hangs
+class FaultInjection {
+ public:
+  // From the environment. Throws Failure(usage) for a text that is not of this form.
+  explicit FaultInjection(int rank);
+  FaultInjection(int rank, const std::string& text);
+
+  // To be called before each step. Does what the text says, once its step has come; true: make this step's loss NaN.
+  bool strike(std::int64_t step) const { return step == step_ && strike_now(); }
+
+ private:
+  enum class Kind { none, raise, kill, exit0, nan, stop };
+  bool strike_now() const;
+  std::int64_t step_ = -1;   // never reached
+  Kind kind_ = Kind::none;
+};
+
+}  // namespace lockstep
