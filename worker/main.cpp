@@ -1,0 +1,35 @@
+// lockstep-train: trains a model of the registry on a data set, on as many ranks as the launcher starts.
+#include <algorithm>
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "lockstep/distributed/run_main.h"
+#include "lockstep/distributed/launcher_environment.h"
+#include "lockstep/distributed/train_config.h"
+#include "train.h"
+
+namespace {
+
+constexpr const char* kProgram = "lockstep-train";
+
+bool has(const std::vector<std::string>& words, const char* word) { return std::find(words.begin(), words.end(), word) != words.end(); }
+
+// Printed once, also under a launcher.
+int print(const std::string& text) {
+  if (lockstep::launcher_environment().rank == 0) std::fputs(text.c_str(), stdout);
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::vector<std::string> words(argv + 1, argv + argc);
+  if (has(words, "--help") || has(words, "-h")) return print(lockstep::train_help());
+  if (has(words, "--version")) return print(std::string(kProgram) + " " + LOCKSTEP_VERSION + "\n");
+
+  const auto config = lockstep::parse_train_config(words);
+  if (!config) return lockstep::report_before_session(kProgram, config.error());
+  return lockstep::run_main(kProgram, lockstep::session_options(*config),
+                            [&](lockstep::Session& session) { lockstep::train(session, *config); });
+}

@@ -1,0 +1,134 @@
+#include "train.h"
+
+#include <ATen/Context.h>
+
+#include <cstdio>
+#include <algorithm>
+#include <memory>
+#include <stdexcept>
+
+#include "lockstep/core/nearest_names.h"
+#include "lockstep/data/loader.h"
+#include "lockstep/distributed/progress_line.h"
+#include "lockstep/distributed/train_loop.h"
+#include "lockstep/distributed/training_state.h"
+#include "lockstep/models/registry.h"
+#include "open_data.h"
+
+namespace lockstep {
+namespace {
+
+constexpr std::int64_t kTestBatch = 64;  // samples per rank; the result does not depend on it, the speed does
+
+std::shared_ptr<Model> build_model(const Session& session, const TrainConfig& config, const Hdf5Dataset& data) {
+  const auto names = model_names();
+  if (std::find(names.begin(), names.end(), config.model) == names.end())
+    fail(ErrorKind::usage, "there is no model \"" + config.model + "\"" + suggestion(config.model, names), {}, "--model");
+  const auto [channels, height, width] = data.image_shape();
+  at::globalContext().setDeterministicAlgorithms(config.deterministic, /*warn_only=*/false);
+  // The same on every rank, and the values that Python's module gets after torch.manual_seed(seed).
+  at::manual_seed(config.seed);
+  std::shared_ptr<Model> model;
+  try {
+    model = make_model(config.model, {.channels = channels, .height = height, .width = width, .classes = data.class_count()});
+  } catch (const std::invalid_argument& e) {
+    fail(ErrorKind::usage, e.what(), {}, "--model " + config.model);
+  }
+  if (!config.weights.empty()) copy_into(state_dict(*model), read_weights(config.weights), config.weights.string());
+  model->to(session.device());
+  // Random layers draw differently on each rank: they see different samples.
+  at::manual_seed(rank_seed(config.seed, session.rank(), 0));
+  return model;
+}
+
+std::unique_ptr<BatchSource> train_batches(const Session& session, const TrainConfig& config, const Hdf5Dataset& data) {
+  return make_loader(data, {.rank = session.rank(),
+                            .world_size = session.world_size(),
+                            .global_batch_size = config.global_micro_batch(session.world_size()),
+                            .seed = config.seed,
+                            .shuffle = !config.no_shuffle,
+                            .normalize = config.normalize == "mean-std"});
+}
+
+std::unique_ptr<BatchSource> test_batches(const Session& session, const TrainConfig& config, const Hdf5Dataset& data) {
+  return make_loader(data, {.rank = session.rank(),
+                            .world_size = session.world_size(),
+                            .global_batch_size = kTestBatch * session.world_size(),
+                            .shuffle = false,
+                            .normalize = config.normalize == "mean-std",
+                            .reader_threads = 0});
+}
+
+std::string shape_text(const Hdf5Dataset& data) {
+  const auto [channels, height, width] = data.image_shape();
+  return std::to_string(channels) + "x" + std::to_string(height) + "x" + std::to_string(width);
+}
+
+// What a checkpoint must have been made with so that the training can go on with the samples it has not seen.
+std::map<std::string, std::string> identity(const TrainConfig& config, const TrainingData& data) {
+  return {{"--model", config.model},
+          {"--data", data.train.name() + " (" + grouped(data.train.count()) + " samples of " + shape_text(data.train) + ", " +
+                         std::to_string(data.train.class_count()) + " classes)"},
+          {"--normalize", config.normalize},
+          {"--no-shuffle", config.no_shuffle ? "true" : "false"},
+          {"--seed", std::to_string(config.seed)},
+          {"--optimizer", config.optimizer}};
+}
+
+ModelFacts facts(const TrainConfig& config, const Hdf5Dataset& data) {
+  const auto shape = data.image_shape();
+  return {.model = config.model,
+          .class_names = data.class_names(),
+          .input_shape = {shape.begin(), shape.end()},
+          .normalize = config.normalize,
+          .mean = {data.mean().begin(), data.mean().end()},
+          .std_deviation = {data.std_deviation().begin(), data.std_deviation().end()}};
+}
+
+void say_what_runs(Session& session, const TrainConfig& config, const TrainingData& data, const Model& model) {
+  if (session.rank() != 0) return;
+  std::int64_t count = 0;
+  for (const auto& parameter : model.parameters()) count += parameter.numel();
+  std::printf("%s (%s parameters) on %s (%s training and %s test samples of %s)\n", config.model.c_str(), grouped(count).c_str(),
+              data.train.name().c_str(), grouped(data.train.count()).c_str(), grouped(data.test.count()).c_str(),
+              shape_text(data.train).c_str());
+  std::printf("%d rank%s on %d node%s, communicator %s, device %s\n", session.world_size(), session.world_size() == 1 ? "" : "s",
+              session.node_count(), session.node_count() == 1 ? "" : "s", std::string(session.communicator().name()).c_str(),
+              session.device().str().c_str());
+}
+
+}  // namespace
+
+std::string train_help() {
+  const TrainConfig defaults;
+  std::string text = train_options().help(&defaults, "[mpirun -n RANKS] lockstep-train [OPTIONS]");
+  text += "\nModels:";
+  for (const auto& name : model_names()) text += " " + name;
+  return text + "\n";
+}
+
+SessionOptions session_options(const TrainConfig& config) {
+  return {.device = config.device, .threads = config.threads, .communicator = {.backend = config.communicator}};
+}
+
+void train(Session& session, const TrainConfig& config) {
+  if (!config.outputs.empty()) session.run().set_outputs_directory(config.outputs);
+  if (!config.logs.empty()) session.run().set_logs_directory(config.logs);
+  const TrainingData data = session.agree([&] { return open_data(config); });
+  const auto train_source = train_batches(session, config, data.train), test_source = test_batches(session, config, data.test);
+  session.start_up().mark("data");
+  const auto model = session.agree([&] { return build_model(session, config, data.train); });
+  session.communicator();
+  say_what_runs(session, config, data, *model);
+  TrainLoop loop(session, config,
+                 {.module = *model,
+                  .forward = [&](const at::Tensor& input) { return model->forward(input); },
+                  .train = *train_source,
+                  .test = *test_source,
+                  .identity = identity(config, data),
+                  .facts = facts(config, data.train)});
+  session.start_up().mark("model");
+  loop.run();
+}
+
+}  // namespace lockstep
