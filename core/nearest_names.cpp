@@ -43,6 +43,10 @@ std::vector<std::string> nearest_names(std::string_view typed, std::span<const s
   const std::size_t limit = std::max<std::size_t>(2, wanted.size() / 3);
   std::vector<std::pair<std::size_t, std::string>> near;
   for (const std::string& name : names) {
+    if (wanted.size() >= 3 && plain(name).starts_with(wanted)) {
+      near.emplace_back(0, name);
+      continue;
+    }
     const std::size_t longer = std::max(name.size(), wanted.size());
     if (longer - std::min(name.size(), wanted.size()) > limit) continue;  // too far already; keeps long input cheap
     const std::size_t edits = distance(wanted, plain(name));
