@@ -1,28 +1,87 @@
 #include "lockstep/distributed/communicator/make_communicator.h"
 
+#include <algorithm>
+#include <utility>
+
 #include "lockstep/core/error.h"
+#include "lockstep/distributed/communicator/hierarchical_communicator.h"
 #include "lockstep/distributed/communicator/mpi_communicator.h"
+#include "lockstep/distributed/communicator/mpi_node_memory.h"
+#include "lockstep/distributed/communicator/nccl_module.h"
 #include "lockstep/distributed/communicator/placement.h"
 #include "lockstep/distributed/communicator/self_communicator.h"
+#include "lockstep/distributed/communicator/shared_memory_communicator.h"
 
 namespace lockstep {
 namespace {
 
-std::unique_ptr<Communicator> make_mpi(const Placement& placement, const CommunicatorOptions& options) {
-  return std::make_unique<MpiCommunicator>(
-      MpiComm::duplicate(placement.world.get()),
-      MpiCommunicatorOptions{.progress = progress_options(placement, options, true), .verify = options.verify});
+[[noreturn]] void fail_unusable(const std::string& backend, const std::string& why) {
+  fail(ErrorKind::usage, "communicator backend \"" + backend + "\" cannot be used here: " + why,
+       "auto chooses one that can");
+}
+
+std::string choose(const Placement& placement, const CommunicatorOptions& options) {
+  if (options.cuda) return "nccl";
+  if (placement.world.size() == 1) return "self";
+  if (placement.one_node()) return "shm";
+  return placement.largest_node > 1 ? "hierarchical" : "mpi";  // with one rank per node there is nothing to share
+}
+
+void check_usable(const std::string& backend, const Placement& placement, const CommunicatorOptions& options) {
+  const int size = placement.world.size();
+  if (backend != "nccl" && options.cuda && !(backend == "self" && size == 1)) {
+    fail_unusable(backend, "the buffers are CUDA memory, which only nccl reaches");
+  }
+  if (backend == "nccl" && !options.cuda) fail_unusable(backend, "the buffers are not CUDA memory");
+  if (backend == "self" && size > 1) fail_unusable(backend, "there are " + std::to_string(size) + " ranks");
+  if (backend == "shm" && !placement.one_node()) {
+    fail_unusable(backend, "the ranks are on several nodes: " + std::to_string(placement.node.size()) + " of " +
+                               std::to_string(size) + " on this one");
+  }
+}
+
+std::unique_ptr<SharedMemoryCommunicator> make_shared_memory(Placement& placement, const CommunicatorOptions& options,
+                                                             std::shared_ptr<ProgressEngine> engine) {
+  SharedMemoryOptions shared{.engine = std::move(engine), .verify = options.verify, .staging = {}};
+  shared.ranks = placement.node_ranks;
+  if (!placement.one_node()) {
+    const int local = placement.node.rank();
+    shared.several_nodes = true;
+    shared.owners = placement.smallest_node;
+    shared.world_size = placement.world.size();
+    // Slices that are worth a journey between nodes.
+    shared.staging = {.chunk_bytes = std::min(shared.owners, 8) * (std::int64_t{256} << 10), .depth = 4};
+    MpiComm owners = MpiComm::split(placement.world.get(), std::min(local, shared.owners), placement.world.rank());
+    if (local < shared.owners) shared.between = make_mpi_between_nodes(std::move(owners));
+  }
+  return std::make_unique<SharedMemoryCommunicator>(make_mpi_node_memory(std::move(placement.node)), std::move(shared));
+}
+
+std::unique_ptr<MpiCommunicator> make_mpi(Placement& placement, const CommunicatorOptions& options,
+                                          std::shared_ptr<ProgressEngine> engine) {
+  return std::make_unique<MpiCommunicator>(std::move(placement.world),
+                                           MpiCommunicatorOptions{.engine = std::move(engine), .verify = options.verify});
 }
 
 }  // namespace
 
 std::unique_ptr<Communicator> make_communicator(MPI_Comm comm, const CommunicatorOptions& options) {
-  const Placement placement = find_placement(comm, options.ranks_per_node);
-  const bool alone = placement.world.size() == 1;
-  if (options.backend == "mpi" || (options.backend == "auto" && !alone)) return make_mpi(placement, options);
-  if (options.backend == "auto" || (options.backend == "self" && alone)) return std::make_unique<SelfCommunicator>();
-  fail(ErrorKind::usage, "backend \"" + options.backend + "\" cannot be used for " +
-                             std::to_string(placement.world.size()) + " ranks", "auto chooses one that can");
+  Placement placement = find_placement(comm, options.ranks_per_node);
+  const std::string backend = options.backend == "auto" ? choose(placement, options) : options.backend;
+  const bool calls_mpi = backend == "mpi" || backend == "hierarchical";
+  const ProgressOptions progress = progress_options(placement, options, calls_mpi);
+  check_usable(backend, placement, options);
+  if (backend == "self") return std::make_unique<SelfCommunicator>();
+  if (backend == "nccl") return make_nccl_communicator(comm, options);
+  auto engine = std::make_shared<ProgressEngine>(progress);
+  if (backend == "mpi") return make_mpi(placement, options, std::move(engine));
+  if (backend == "shm") return make_shared_memory(placement, options, std::move(engine));
+  if (backend == "hierarchical") {
+    auto node = make_shared_memory(placement, options, engine);
+    return std::make_unique<HierarchicalCommunicator>(std::move(node), make_mpi(placement, options, std::move(engine)));
+  }
+  fail(ErrorKind::usage, "there is no communicator backend \"" + backend + "\"",
+       "expected auto, self, mpi, shm, hierarchical or nccl");
 }
 
 }  // namespace lockstep

@@ -8,9 +8,12 @@
 namespace lockstep {
 
 MpiCommunicator::MpiCommunicator(MpiComm comm, const MpiCommunicatorOptions& options)
-    : comm_(std::move(comm)), options_(options), engine_(std::make_shared<ProgressEngine>(options.progress)) {}
+    : comm_(std::move(comm)), options_(options), engine_(options.engine) {}
 
-MpiCommunicator::~MpiCommunicator() { engine_->close(); }
+MpiCommunicator::~MpiCommunicator() {
+  engine_->close();
+  if (engine_->failed()) comm_.abandon();
+}
 
 Work MpiCommunicator::all_reduce(Buffer buffer, ReduceOp op) {
   return start(all_reduce_call(buffer, op), {}, buffer);
@@ -41,7 +44,7 @@ Work MpiCommunicator::start(const Call& call, const Buffer& input, const Buffer&
 
 std::shared_ptr<MpiOperation> MpiCommunicator::free_operation() {
   for (auto& operation : pool_) {
-    if (operation.use_count() == 1) return operation;  // neither the engine nor a Work holds it
+    if (operation->complete() && operation.use_count() == 1) return operation;  // neither the engine nor a Work holds it
   }
   return pool_.emplace_back(std::make_shared<MpiOperation>(*this));
 }

@@ -14,7 +14,7 @@ namespace lockstep {
 class MpiOperation;
 
 struct MpiCommunicatorOptions {
-  ProgressOptions progress;
+  std::shared_ptr<ProgressEngine> engine;
   bool verify = true;
   // MPI counts are int: longer collectives are cut into pieces of this many elements. Smaller only in tests.
   std::int64_t elements_per_call = std::int64_t{1} << 30;

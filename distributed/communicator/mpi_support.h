@@ -31,6 +31,9 @@ class MpiComm {
   MpiComm& operator=(MpiComm&& other) noexcept;
   ~MpiComm();
 
+  // Never freed: for the time after a failure, when peers may be gone.
+  void abandon() { comm_ = MPI_COMM_NULL; }
+
   MPI_Comm get() const { return comm_; }
   int rank() const { return rank_; }
   int size() const { return size_; }

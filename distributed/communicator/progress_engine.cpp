@@ -35,7 +35,7 @@ ProgressEngine::~ProgressEngine() { close(); }
 void ProgressEngine::submit(std::shared_ptr<EngineOperation> operation) {
   {
     std::unique_lock lock(mutex_);
-    throw_if_broken();
+    throw_if_failed();
     queue_.push_back(std::move(operation));
     push(lock);
   }
@@ -45,7 +45,7 @@ void ProgressEngine::submit(std::shared_ptr<EngineOperation> operation) {
 void ProgressEngine::progress() {
   std::unique_lock lock(mutex_, std::try_to_lock);
   if (!lock) return;  // somebody else is pushing at this moment
-  throw_if_broken();
+  throw_if_failed();
   push(lock);
 }
 
@@ -64,21 +64,24 @@ void ProgressEngine::push(std::unique_lock<std::mutex>&) {
   } catch (const std::exception& e) {
     Error error = to_error(e);
     if (error.where.empty()) error.where = options_.where;
-    break_with(error);
+    fail_with(error);
     throw Failure(error);
   }
 }
 
 // Lock held.
-void ProgressEngine::break_with(const Error& error) {
+void ProgressEngine::fail_with(const Error& error) {
   if (failure_) return;
   failure_ = error;
-  broken_.store(true, std::memory_order_release);
+  failed_.store(true, std::memory_order_release);
 }
 
 // Lock held.
-void ProgressEngine::throw_if_broken() {
+void ProgressEngine::throw_if_failed() {
   if (failure_) throw Failure(*failure_);
+  if (closed_) {
+    fail(ErrorKind::usage, "the communicator of this collective has been destroyed", {}, options_.where);
+  }
 }
 
 void ProgressEngine::wait(EngineOperation& operation) { wait_until_done(operation, options_.timeout_seconds); }
@@ -91,7 +94,7 @@ void ProgressEngine::wait_until_done(EngineOperation& operation, double limit_se
     if (!options_.thread || lock.try_lock()) {
       if (!lock) lock.lock();
       if (operation.complete()) return;
-      throw_if_broken();
+      throw_if_failed();
       push(lock);
       lock.unlock();
     }
@@ -104,13 +107,13 @@ void ProgressEngine::wait_until_done(EngineOperation& operation, double limit_se
 
 void ProgressEngine::fail_timeout(EngineOperation& operation, double seconds) {
   std::unique_lock lock(mutex_);
-  throw_if_broken();
+  throw_if_failed();
   std::string what = operation.description() + " is not complete after " + std::to_string(seconds).substr(0, 5) + " s";
   if (const std::string whom = operation.waiting_for(); !whom.empty()) what += ": " + whom;
   const Error error{ErrorKind::peer_lost, std::move(what), options_.where,
                     "a rank died, hangs or took another path; its log says more. Where a rank may rightly take that "
                     "long, raise the timeout"};
-  break_with(error);
+  fail_with(error);
   throw Failure(error);
 }
 
@@ -123,6 +126,17 @@ void ProgressEngine::drop(EngineOperation& operation) noexcept {
   }
 }
 
+std::unique_lock<std::mutex> ProgressEngine::lock_when_idle() {
+  while (true) {
+    std::unique_lock lock(mutex_);
+    throw_if_failed();
+    if (queue_.empty()) return lock;
+    const auto last = queue_.back();
+    lock.unlock();
+    last->wait();
+  }
+}
+
 void ProgressEngine::close() noexcept {
   std::shared_ptr<EngineOperation> last;
   {
@@ -132,9 +146,8 @@ void ProgressEngine::close() noexcept {
   if (last) drop(*last);
   {
     std::unique_lock lock(mutex_);
-    break_with({ErrorKind::usage, "the communicator of this collective has been destroyed", options_.where, {}});
     queue_.clear();
-    closing_ = true;
+    closed_ = true;
   }
   wake_.notify_one();
   if (thread_.joinable()) thread_.join();
@@ -142,10 +155,10 @@ void ProgressEngine::close() noexcept {
 
 void ProgressEngine::run_thread() {
   std::unique_lock lock(mutex_);
-  while (!closing_) {
-    wake_.wait(lock, [this] { return closing_ || (!queue_.empty() && !failure_); });
+  while (!closed_) {
+    wake_.wait(lock, [this] { return closed_ || (!queue_.empty() && !failure_); });
     Backoff backoff(options_.crowded);
-    while (!closing_ && !failure_ && !queue_.empty()) {
+    while (!closed_ && !failure_ && !queue_.empty()) {
       const std::size_t before = queue_.size();
       try {
         push(lock);

@@ -78,14 +78,19 @@ class ProgressEngine {
   void wait(EngineOperation& operation);
   void drop(EngineOperation& operation) noexcept;
 
+  // Waits until nothing is under way, and keeps the thread away while the caller holds the lock. Throws as wait() does.
+  std::unique_lock<std::mutex> lock_when_idle();
+
   // Waits for what is under way (unless an exception unwinds), ends the thread. Later calls throw. Never throws itself.
   void close() noexcept;
+  // A collective has failed: the ranks may no longer be where they should be.
+  bool failed() const { return failed_.load(std::memory_order_acquire); }
 
  private:
   void push(std::unique_lock<std::mutex>& lock);
   void wait_until_done(EngineOperation& operation, double limit_seconds);
-  void throw_if_broken();
-  void break_with(const Error& error);
+  void throw_if_failed();
+  void fail_with(const Error& error);
   void run_thread();
   [[noreturn]] void fail_timeout(EngineOperation& operation, double seconds);
 
@@ -93,8 +98,8 @@ class ProgressEngine {
   std::mutex mutex_;
   std::vector<std::shared_ptr<EngineOperation>> queue_;  // in call order; guarded by mutex_
   std::optional<Error> failure_;                         // guarded by mutex_
-  std::atomic<bool> broken_{false};
-  bool closing_ = false;  // guarded by mutex_
+  std::atomic<bool> failed_{false};
+  bool closed_ = false;                                  // guarded by mutex_
   std::condition_variable wake_;
   std::thread thread_;
 };

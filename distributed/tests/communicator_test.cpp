@@ -45,10 +45,26 @@ TEST_P(CommunicatorTest, HasTheNameThatWasAskedFor) { EXPECT_EQ(communicator_->n
 TEST_P(CommunicatorTest, NoElements) { check_all_collectives(*communicator_, 0); }
 TEST_P(CommunicatorTest, OneElement) { check_all_collectives(*communicator_, 1); }
 TEST_P(CommunicatorTest, OddCount) { check_all_collectives(*communicator_, 521); }
-TEST_P(CommunicatorTest, LargeCount) { check_all_collectives(*communicator_, 100'003); }
+TEST_P(CommunicatorTest, SeveralThousand) { check_all_collectives(*communicator_, 7'003); }
+
+// Beyond the staging areas, so that they are used again and again; one element type of each size.
+TEST_P(CommunicatorTest, LargeCount) {
+  constexpr std::int64_t count = 700'003;
+  const testing::Arena arena(*communicator_, (count + 128) * 4 * communicator_->size());
+  for (const testing::Place place : {testing::Place::direct, testing::Place::foreign, testing::Place::mixed}) {
+    testing::check_all_reduce(arena, place, DataType::float32, ReduceOp::average, count);
+    testing::check_all_reduce(arena, place, DataType::bfloat16, ReduceOp::sum, count);
+    testing::check_all_reduce(arena, place, DataType::int64, ReduceOp::max, count / 2);
+    testing::check_reduce_scatter(arena, place, DataType::float32, ReduceOp::sum, count, /*in_place=*/true);
+    testing::check_all_gather(arena, place, DataType::float16, count, /*in_place=*/false);
+    testing::check_broadcast(arena, place, DataType::float64, count / 2, communicator_->size() - 1);
+  }
+}
 
 INSTANTIATE_TEST_SUITE_P(Backends, CommunicatorTest,
-                         ::testing::Values(Backend{"self"}, Backend{"mpi"}, Backend{"mpi", 0, "on"}),
+                         ::testing::Values(Backend{"self"}, Backend{"mpi"}, Backend{"mpi", 0, "on"}, Backend{"shm"}, Backend{"shm", 0, "on"},
+                                           Backend{"hierarchical", 1}, Backend{"hierarchical", 2},
+                                           Backend{"hierarchical", 3}, Backend{"hierarchical", 3, "on"}),
                          ::testing::PrintToStringParamName());
 
 }  // namespace

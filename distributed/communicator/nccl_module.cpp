@@ -1,0 +1,76 @@
+#include "lockstep/distributed/communicator/nccl_module.h"
+
+#include <dlfcn.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <vector>
+
+#include "lockstep/distributed/communicator/nccl_entry.h"
+
+namespace lockstep {
+namespace {
+
+namespace fs = std::filesystem;
+constexpr const char* module_file = "lockstep_cuda.so";
+
+struct Module {
+  std::string path;
+  MakeNcclCommunicator* make = nullptr;
+};
+
+// LOCKSTEP_CUDA_MODULE, or beside the program, in its ../lib, or where this build put it.
+std::vector<fs::path> places() {
+  if (const char* given = std::getenv("LOCKSTEP_CUDA_MODULE")) return {given};
+  std::error_code none;
+  const fs::path folder = fs::read_symlink("/proc/self/exe", none).parent_path();
+  return {folder / module_file, folder / ".." / "lib" / module_file, folder / ".." / LOCKSTEP_MODULE_FOLDER / module_file,
+          fs::path(LOCKSTEP_MODULE_BUILD_FOLDER) / module_file};
+}
+
+Result<Module> load() {
+  if (!LOCKSTEP_BUILT_WITH_CUDA) {
+    return Error{ErrorKind::environment, "this build has no CUDA library", {},
+                 "configure with -DLOCKSTEP_CUDA=ON where the CUDA toolkit is installed, or train on the CPU"};
+  }
+  std::string tried;
+  for (const fs::path& path : places()) {
+    std::error_code none;
+    if (!fs::exists(path, none)) {
+      tried += (tried.empty() ? "" : ", ") + path.string();
+      continue;
+    }
+    // Global: LibTorch finds the CUDA half of itself by symbols that libtorch_cuda registers.
+    void* handle = dlopen(path.c_str(), RTLD_NOW | RTLD_GLOBAL);
+    if (handle == nullptr) {
+      return Error{ErrorKind::environment, "the CUDA library cannot be loaded: " + std::string(dlerror()), {},
+                   "install what it names (CUDA, cuDNN and NCCL of the version LibTorch was built with), or train on the CPU"};
+    }
+    auto* make = reinterpret_cast<MakeNcclCommunicator*>(dlsym(handle, make_nccl_communicator_symbol));
+    if (make == nullptr) {
+      return Error{ErrorKind::environment, path.string() + " is of another version: it has no " + make_nccl_communicator_symbol,
+                   {}, "build or install it together with this program"};
+    }
+    return Module{fs::weakly_canonical(path, none).string(), make};
+  }
+  return Error{ErrorKind::environment, "the CUDA library is missing: no " + tried, {},
+               "install lockstep_cuda.so beside the program or in its ../lib, or name it in LOCKSTEP_CUDA_MODULE"};
+}
+
+const Result<Module>& module() {
+  static const Result<Module> result = load();
+  return result;
+}
+
+}  // namespace
+
+Result<std::string> load_cuda_module() {
+  if (!module()) return module().error();
+  return module()->path;
+}
+
+std::unique_ptr<Communicator> make_nccl_communicator(MPI_Comm comm, const CommunicatorOptions& options) {
+  return module().value().make(comm, options);
+}
+
+}  // namespace lockstep

@@ -1,0 +1,20 @@
+// The CUDA library, lockstep_cuda: loaded only where a GPU is used, so that CPU programs start without CUDA.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "lockstep/core/error.h"
+#include "lockstep/distributed/communicator/make_communicator.h"
+
+namespace lockstep {
+
+// Loads the library once; later calls return the first answer. To be called before the first tensor is made: LibTorch
+// remembers for good whether CUDA was there when it was first asked. Returns the path of the library, or an Error(environment)
+// that says in one sentence what is missing: this build has no CUDA, the file, or a library that the file needs.
+Result<std::string> load_cuda_module();
+
+// The NCCL backend from that library. Collective over `comm`. Throws Failure(environment) without library, GPU or NCCL.
+std::unique_ptr<Communicator> make_nccl_communicator(MPI_Comm comm, const CommunicatorOptions& options);
+
+}  // namespace lockstep

@@ -1,0 +1,102 @@
+#include "lockstep/distributed/communicator/shared_memory_communicator.h"
+
+#include <exception>
+#include <numeric>
+#include <utility>
+
+#include "lockstep/core/error.h"
+#include "lockstep/distributed/communicator/plain_memory.h"
+
+namespace lockstep {
+namespace {
+
+// A user's handle on its piece of a block. Freed collectively, later: when no rank holds it any more.
+class SharedMemory final : public DirectMemory {
+ public:
+  SharedMemory(std::shared_ptr<SharedBlock> block, int rank)
+      : block_(std::move(block)), data_(block_->of_rank[static_cast<std::size_t>(rank)]) {}
+  void* data() override { return data_; }
+  std::int64_t bytes() const override { return block_->bytes; }
+
+ private:
+  std::shared_ptr<SharedBlock> block_;
+  std::byte* data_;
+};
+
+SharedContext make_context(NodeMemory& memory, SharedMemoryOptions& options) {
+  SharedContext context{.region = SharedRegion(memory, options.staging),
+                        .several_nodes = options.several_nodes,
+                        .between = std::move(options.between),
+                        .owners = options.owners > 0 ? options.owners : memory.size(),
+                        .scale = 1.0 / (options.world_size > 0 ? options.world_size : memory.size()),
+                        .verify = options.verify,
+                        .ranks = std::move(options.ranks)};
+  if (context.ranks.empty()) {
+    context.ranks.resize(static_cast<std::size_t>(memory.size()));
+    std::iota(context.ranks.begin(), context.ranks.end(), 0);
+  }
+  return context;
+}
+
+}  // namespace
+
+SharedMemoryCommunicator::SharedMemoryCommunicator(std::unique_ptr<NodeMemory> memory, SharedMemoryOptions options)
+    : memory_(std::move(memory)),
+      context_(make_context(*memory_, options)),
+      engine_(std::move(options.engine)) {}
+
+SharedMemoryCommunicator::~SharedMemoryCommunicator() {
+  engine_->close();
+  if (engine_->failed() || std::uncaught_exceptions() > 0) {
+    memory_->abandon();
+    return;
+  }
+  try {
+    context_.region.free_unused_blocks(*memory_);
+    memory_->free(context_.region.memory());
+  } catch (const Failure&) {  // a peer is gone; the system frees the memory when the last rank ends
+  }
+}
+
+Work SharedMemoryCommunicator::all_reduce(Buffer buffer, ReduceOp op) {
+  return start(all_reduce_call(buffer, op), {}, buffer);
+}
+
+Work SharedMemoryCommunicator::reduce_scatter(Buffer input, Buffer output, ReduceOp op) {
+  return start(reduce_scatter_call(input, output, op, rank(), size()), input, output);
+}
+
+Work SharedMemoryCommunicator::all_gather(Buffer input, Buffer output) {
+  return start(all_gather_call(input, output, rank(), size()), input, output);
+}
+
+Work SharedMemoryCommunicator::broadcast(Buffer buffer, int root) {
+  return start(broadcast_call(buffer, root, size()), {}, buffer);
+}
+
+void SharedMemoryCommunicator::barrier() { start(Call{}, {}, {}).wait(); }
+
+std::shared_ptr<DirectMemory> SharedMemoryCommunicator::allocate(std::int64_t bytes) {
+  check_allocation(bytes);
+  const auto lock = engine_->lock_when_idle();  // a peer may need this rank to complete a collective before it gets here
+  context_.region.free_unused_blocks(*memory_);
+  auto block = memory_->allocate(bytes);
+  context_.region.add_block(block);
+  return std::make_shared<SharedMemory>(std::move(block), rank());
+}
+
+Work SharedMemoryCommunicator::start(const Call& call, const Buffer& input, const Buffer& output) {
+  auto operation = free_operation();
+  operation->start(engine_, call, ++sequence_, input, output);
+  engine_->submit(operation);
+  return Work(std::move(operation));
+}
+
+std::shared_ptr<SharedOperation> SharedMemoryCommunicator::free_operation() {
+  for (auto& operation : pool_) {
+    if (operation->complete() && operation.use_count() == 1) return operation;  // neither the engine nor a Work holds it
+  }
+  return pool_.emplace_back(std::make_shared<SharedOperation>(context_));
+}
+
+}  // namespace lockstep

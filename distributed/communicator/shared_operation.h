@@ -1,0 +1,123 @@
+// One collective in shared memory under way.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "lockstep/distributed/communicator/between_nodes.h"
+#include "lockstep/distributed/communicator/call.h"
+#include "lockstep/distributed/communicator/progress_engine.h"
+#include "lockstep/distributed/communicator/shared_region.h"
+#include "lockstep/distributed/communicator/slice.h"
+
+namespace lockstep {
+
+// What all operations of a communicator share. Outlives them as long as they are under way.
+struct SharedContext {
+  SharedRegion region;
+  bool several_nodes = false;             // a slice is reduced between the nodes as well
+  std::unique_ptr<BetweenNodes> between;  // for the owners of slices, where there are several nodes
+  int owners = 1;                         // the first `owners` local ranks reduce a slice each
+  double scale = 1;                       // of an average: 1 / number of all ranks
+  bool verify = true;
+  std::vector<int> ranks;                 // of this node, as the world knows them, for messages
+};
+
+class SharedOperation final : public EngineOperation {
+ public:
+  explicit SharedOperation(SharedContext& context) : context_(context), region_(context.region) {}
+
+  // A new life in the pool. input is not used by all_reduce, broadcast and barrier, which work in place.
+  void start(std::shared_ptr<ProgressEngine> engine, const Call& call, std::uint64_t sequence, const Buffer& input,
+             const Buffer& output);
+
+  void advance(Stage limit) override;
+  std::string description() const override { return describe(call_, sequence_); }
+  std::string waiting_for() const override;
+
+ private:
+  // How the data gets to the other ranks; the same on all ranks.
+  enum class Path : std::uint8_t { unknown, small, direct, staged };
+
+  // Each takes the operation to the next stage, or returns false where something is missing.
+  bool announce();
+  bool begin();
+  bool publish();
+  bool complete_for_all();
+
+  // What this rank gives: input, or the buffer that is worked on in place.
+  const Buffer& contribution() const;
+  bool contributes() const { return call_.kind != CallKind::broadcast || call_.root == region_.rank(); }
+  bool all_arrived();
+  void check_calls();
+  void choose_path();
+
+  // shared_small.cpp: the data travels in the slots.
+  bool fits_in_slot() const;
+  void reduce_from_slots();
+
+  // shared_direct.cpp: the ranks read and write each other's buffers.
+  void begin_direct();
+  void reduce_own_slice();
+  void send_own_slices();
+  bool receive_own_slices();  // true when all are back and written to the ranks of this node
+  void gather_peers(std::int64_t first);
+  void reduce_scatter_direct();
+  void copy_from_peers();
+  std::byte* peer_data(int rank, std::int64_t element);
+
+  // shared_staged.cpp: chunk by chunk through the staging areas.
+  void plan_chunks();
+  bool run_chunks();
+  bool copy_in();
+  bool sum_chunk();
+  bool publish_chunk();
+  bool copy_out();
+  std::uint64_t chunk_count() const;
+  std::int64_t elements_per_chunk() const;
+  Slice chunk(std::uint64_t number) const;  // its elements
+  bool reduces_in_staging() const;
+  void copy_pieces_in(std::byte* staging, const Slice& elements);
+  void sum_slice_in_staging(std::uint64_t number);
+  void spread_slices(std::uint64_t number, const Slice& elements);
+  void copy_out_chunk(std::uint64_t number, const Slice& elements);
+
+  // shared_between.cpp: all_reduce over several nodes.
+  struct Journey {
+    std::size_t ticket = 0;
+    bool under_way = false;
+  };
+  void plan_journeys();
+  Slice own_slice(std::uint64_t number) const;  // of chunk `number`; elements of the whole buffer
+  void depart(std::uint64_t number, const Buffer& slice);
+  bool has_returned(std::uint64_t number);
+
+  double scale() const { return call_.op == ReduceOp::average ? context_.scale : 1.0; }
+  std::int64_t width() const { return static_cast<std::int64_t>(element_bytes(call_.type)); }
+  std::uint64_t global_chunk(std::uint64_t number) const { return first_chunk_ + number; }
+
+  SharedContext& context_;
+  SharedRegion& region_;
+  Call call_;
+  std::uint64_t sequence_ = 0;
+  Buffer input_;
+  Buffer output_;
+  Location location_;
+  Path path_ = Path::unknown;
+  int arrived_ = 0;       // this many ranks, from 0 on, are known to have arrived
+  bool checked_ = false;  // all have arrived and agree
+  std::vector<const std::byte*> inputs_;  // for reduce(), kept to save allocations
+  std::vector<std::byte*> outputs_;
+
+  // Of a staged collective: chunks planned, copied in, summed, reduced, copied out; numbers count from 0 in this collective.
+  std::uint64_t first_chunk_ = 0;
+  std::uint64_t chunks_ = 0;
+  std::uint64_t in_ = 0;
+  std::uint64_t summed_ = 0;
+  std::uint64_t reduced_ = 0;  // of a direct collective over several nodes: chunks whose slice has returned
+  std::uint64_t out_ = 0;
+  std::vector<Journey> journeys_;  // by chunk
+};
+
+}  // namespace lockstep
