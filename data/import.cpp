@@ -11,7 +11,7 @@ namespace lockstep {
 namespace fs = std::filesystem;
 
 const std::vector<std::string> kFashionMnistClasses{"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
-                                                    "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"};
+                                                    "Sandal",      "Shirt",   "Sneaker",  "Bag",   "Ankle boot"};
 
 const std::vector<std::string> kCifarBatches{"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin",
                                              "data_batch_4.bin", "data_batch_5.bin", "test_batch.bin"};
@@ -38,7 +38,8 @@ bool is_tar(const fs::path& path) {
 }  // namespace
 
 Result<IdxFolder> find_idx_files(const fs::path& folder) {
-  if (!fs::is_directory(folder)) return Error{ErrorKind::usage, "is not a folder; give the folder with the four IDX files", folder.string(), {}};
+  if (!fs::is_directory(folder))
+    return Error{ErrorKind::usage, "is not a folder; give the folder with the four IDX files", folder.string(), {}};
   IdxFolder found{{find_idx_file(folder, "train-images", "idx3"), find_idx_file(folder, "train-labels", "idx1")},
                   {find_idx_file(folder, "t10k-images", "idx3"), find_idx_file(folder, "t10k-labels", "idx1")}};
   std::string missing;
@@ -58,7 +59,8 @@ std::string recognise_importer(const fs::path& source) {
   if (!fs::is_directory(source, ignored)) return is_tar(source) ? "cifar10" : "";
   const auto there = [&](const std::string& name) { return fs::exists(source / name, ignored); };
   if (std::any_of(kCifarBatches.begin(), kCifarBatches.end(), there)) return "cifar10";
-  const bool idx = !find_idx_file(source, "train-images", "idx3").empty() || !find_idx_file(source, "t10k-images", "idx3").empty();
+  const bool idx =
+      !find_idx_file(source, "train-images", "idx3").empty() || !find_idx_file(source, "t10k-images", "idx3").empty();
   return idx ? "idx" : "";
 }
 

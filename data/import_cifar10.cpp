@@ -1,4 +1,5 @@
-// The CIFAR-10 importer. The layout is the one its authors describe: https://www.cs.toronto.edu/~kriz/cifar.html, "Binary version".
+// The CIFAR-10 importer. The layout is the one its authors describe: https://www.cs.toronto.edu/~kriz/cifar.html,
+// "Binary version".
 #include <algorithm>
 #include <array>
 #include <cstdio>
@@ -22,8 +23,11 @@ constexpr std::array<std::int64_t, 3> kShape{3, 32, 32};
 constexpr std::int64_t kPixels = 3 * 32 * 32;
 constexpr std::int64_t kRecord = 1 + kPixels;
 constexpr std::int64_t kPublishedRecords = 10000;  // of each file as published
-const std::vector<std::string> kClasses{"airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"};
-bool is_batch(const std::string& name) { return std::find(kCifarBatches.begin(), kCifarBatches.end(), name) != kCifarBatches.end(); }
+const std::vector<std::string> kClasses{"airplane", "automobile", "bird",  "cat",  "deer",
+                                        "dog",      "frog",       "horse", "ship", "truck"};
+bool is_batch(const std::string& name) {
+  return std::find(kCifarBatches.begin(), kCifarBatches.end(), name) != kCifarBatches.end();
+}
 
 // Calls `use` for each file of interest: its name, its length, and a stream that stands at its first byte.
 using UseFile = std::function<void(const std::string& name, std::int64_t bytes, InputFile& stream)>;
@@ -69,8 +73,10 @@ std::vector<std::string> read_class_names(std::int64_t bytes, InputFile& stream)
   stream.read(text.data(), text.size(), "the class names");
   std::vector<std::string> names(1);
   for (const char c : text) {
-    if (c == '\n') names.emplace_back();
-    else if (c != '\r') names.back() += c;
+    if (c == '\n')
+      names.emplace_back();
+    else if (c != '\r')
+      names.back() += c;
   }
   std::erase(names, "");
   return names;
@@ -78,13 +84,16 @@ std::vector<std::string> read_class_names(std::int64_t bytes, InputFile& stream)
 
 std::int64_t record_count(const fs::path& source, const std::string& name, std::int64_t bytes) {
   if (bytes == 0 || bytes % kRecord != 0) {
-    fail(ErrorKind::usage, "is " + std::to_string(bytes) + " bytes long, expected whole records of 3073 bytes (a label and 3x32x32 pixels); " +
-         std::to_string(bytes % kRecord) + " bytes are left over after record " + std::to_string(bytes / kRecord),
+    fail(ErrorKind::usage,
+         "is " + std::to_string(bytes) +
+             " bytes long, expected whole records of 3073 bytes (a label and 3x32x32 pixels); " +
+             std::to_string(bytes % kRecord) + " bytes are left over after record " + std::to_string(bytes / kRecord),
          "the file is truncated or of another format", where(source, name));
   }
   const std::int64_t count = bytes / kRecord;
   if (count != kPublishedRecords) {
-    std::fprintf(stderr, "note: %s holds %s records; as published it has 10,000\n", where(source, name).c_str(), with_thousands(count).c_str());
+    std::fprintf(stderr, "note: %s holds %s records; as published it has 10,000\n", where(source, name).c_str(),
+                 with_thousands(count).c_str());
   }
   return count;
 }
@@ -94,12 +103,15 @@ Contents survey(const fs::path& source) {
   std::map<std::string, std::int64_t> counts;
   Contents contents;
   for_each_file(source, [&](const std::string& name, std::int64_t bytes, InputFile& stream) {
-    if (name == kCifarMeta) contents.class_names = read_class_names(bytes, stream);
-    else counts[name] = record_count(source, name, bytes);
+    if (name == kCifarMeta)
+      contents.class_names = read_class_names(bytes, stream);
+    else
+      counts[name] = record_count(source, name, bytes);
   });
   for (const std::string& name : kCifarBatches) {
     if (!counts.contains(name)) {
-      fail(ErrorKind::usage, name + " is missing; CIFAR-10's binary version has data_batch_1.bin to data_batch_5.bin and test_batch.bin",
+      fail(ErrorKind::usage,
+           name + " is missing; CIFAR-10's binary version has data_batch_1.bin to data_batch_5.bin and test_batch.bin",
            {}, source.string());
     }
     const bool test = name == "test_batch.bin";
@@ -114,7 +126,8 @@ Contents survey(const fs::path& source) {
 // Records of one file, a piece at a time.
 class RecordCopier {
  public:
-  RecordCopier(DatasetWriter& writer, std::int64_t classes, Progress& progress) : writer_(writer), classes_(classes), progress_(progress) {}
+  RecordCopier(DatasetWriter& writer, std::int64_t classes, Progress& progress)
+      : writer_(writer), classes_(classes), progress_(progress) {}
 
   void copy(const std::string& file, const Place& place, InputFile& stream) {
     for (std::int64_t done = 0; done < place.count;) {
@@ -136,8 +149,10 @@ class RecordCopier {
   static constexpr std::int64_t kPiece = 500;
 
   [[noreturn]] void refuse_label(const std::string& file, std::int64_t record, int label) const {
-    fail(ErrorKind::usage, "record " + std::to_string(record) + " (byte " + std::to_string(record * kRecord) + ") has label " +
-         std::to_string(label) + ", expected 0 to " + std::to_string(classes_ - 1), "the file is damaged or of another format", file);
+    fail(ErrorKind::usage,
+         "record " + std::to_string(record) + " (byte " + std::to_string(record * kRecord) + ") has label " +
+             std::to_string(label) + ", expected 0 to " + std::to_string(classes_ - 1),
+         "the file is damaged or of another format", file);
   }
 
   DatasetWriter& writer_;
@@ -157,8 +172,8 @@ void import_cifar10(const fs::path& source, const ImportOptions& options) {
   const auto& classes = options.class_names.empty() ? contents.class_names : options.class_names;
   DatasetWriter writer(options.output,
                        {options.name.empty() ? "cifar10" : options.name, classes,
-                        options.source.empty() ? fs::absolute(source).string() : options.source, kShape, contents.train_count,
-                        contents.test_count},
+                        options.source.empty() ? fs::absolute(source).string() : options.source, kShape,
+                        contents.train_count, contents.test_count},
                        options.replace);
   Progress progress("importing " + source.filename().string(), contents.train_count + contents.test_count, "images");
   RecordCopier copier(writer, static_cast<std::int64_t>(classes.size()), progress);

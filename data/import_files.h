@@ -16,7 +16,8 @@ struct IdxFolder {
   IdxFiles train, test;
 };
 
-// The four IDX files in `folder`: NAME-idx3-ubyte or NAME.idx3-ubyte, plain or with .gz. Usage error that names what is missing.
+// The four IDX files in `folder`: NAME-idx3-ubyte or NAME.idx3-ubyte, plain or with .gz. Usage error that names what is
+// missing.
 Result<IdxFolder> find_idx_files(const std::filesystem::path& folder);
 
 // The files with CIFAR-10's records, training batches first; batches.meta.txt beside them is optional.

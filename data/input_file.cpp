@@ -40,7 +40,9 @@ int open_regular(const std::filesystem::path& path, std::int64_t* size) {
   return descriptor;
 }
 
-bool is_named_gzip(const std::filesystem::path& path) { return path.extension() == ".gz" || path.extension() == ".tgz"; }
+bool is_named_gzip(const std::filesystem::path& path) {
+  return path.extension() == ".gz" || path.extension() == ".tgz";
+}
 
 }  // namespace
 
@@ -57,7 +59,8 @@ InputFile::InputFile(const std::filesystem::path& path) : state_(std::make_uniqu
   }
   gzbuffer(state_->file, 1 << 17);
   if (state_->bytes_on_disk == 0) refuse("is empty");
-  if (is_named_gzip(path) && !state_->compressed) refuse("is named as gzip, but its first bytes are not those of gzip (1f 8b)");
+  if (is_named_gzip(path) && !state_->compressed)
+    refuse("is named as gzip, but its first bytes are not those of gzip (1f 8b)");
 }
 
 InputFile::InputFile(InputFile&&) noexcept = default;
@@ -82,7 +85,8 @@ std::size_t InputFile::read_some(void* to, std::size_t bytes) {
     if (code == Z_ERRNO) fail_errno("cannot be read", {}, state_->path.string());
     if (code != Z_OK && code != Z_STREAM_END) {
       const std::string reason = code == Z_BUF_ERROR ? "the file ends too early" : text;
-      refuse("the gzip data are damaged after " + std::to_string(state_->offset + std::max(got, 0)) + " unpacked bytes: " + reason);
+      refuse("the gzip data are damaged after " + std::to_string(state_->offset + std::max(got, 0)) +
+             " unpacked bytes: " + reason);
     }
     if (got <= 0) break;
     done += static_cast<std::size_t>(got);
@@ -94,8 +98,9 @@ std::size_t InputFile::read_some(void* to, std::size_t bytes) {
 void InputFile::read(void* to, std::size_t bytes, const std::string& what) {
   const std::int64_t start = state_->offset;
   if (read_some(to, bytes) == bytes) return;
-  refuse("ends at byte " + std::to_string(state_->offset) + (state_->compressed ? " (unpacked)" : "") + ", expected " + what +
-         " from byte " + std::to_string(start) + " to " + std::to_string(start + static_cast<std::int64_t>(bytes)));
+  refuse("ends at byte " + std::to_string(state_->offset) + (state_->compressed ? " (unpacked)" : "") + ", expected " +
+         what + " from byte " + std::to_string(start) + " to " +
+         std::to_string(start + static_cast<std::int64_t>(bytes)));
 }
 
 void InputFile::skip(std::int64_t bytes, const std::string& what) {

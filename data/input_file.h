@@ -12,8 +12,8 @@ namespace lockstep {
 // Errors about the contents are usage errors: users bring these files. Offsets count unpacked bytes.
 class InputFile {
  public:
-  // gzip is told by the file's first bytes. Throws Failure: usage when there is no such regular file, when it is empty, or
-  // named .gz or .tgz and not gzip; environment when it may not be read.
+  // gzip is told by the file's first bytes. Throws Failure: usage when there is no such regular file, when it is empty,
+  // or named .gz or .tgz and not gzip; environment when it may not be read.
   explicit InputFile(const std::filesystem::path& path);
   InputFile(InputFile&&) noexcept;
   InputFile& operator=(InputFile&&) noexcept;

@@ -8,6 +8,7 @@
 #include <system_error>
 
 #include "lockstep/core/error.h"
+#include "lockstep/core/machine.h"
 #include "lockstep/core/publish.h"
 
 namespace lockstep {
@@ -16,9 +17,7 @@ namespace {
 // Unique among the processes of all hosts that may share the folder, and among the threads of one.
 std::string unique_suffix() {
   static std::atomic<int> counter{0};
-  char host[65] = {};
-  gethostname(host, sizeof host - 1);
-  return std::string(".tmp-") + host + "-" + std::to_string(getpid()) + "-" + std::to_string(counter++);
+  return ".tmp-" + host_name() + "-" + std::to_string(getpid()) + "-" + std::to_string(counter++);
 }
 
 [[noreturn]] void fail_exists(const std::filesystem::path& target) {

@@ -4,7 +4,8 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdlib>
+
+#include "lockstep/core/rank_environment.h"
 
 namespace lockstep {
 namespace {
@@ -18,14 +19,10 @@ int cores_of_this_process() {
   return CPU_COUNT(&set);
 }
 
-// As Open MPI, MPICH and its kin, and Slurm tell it; 1 where nobody does.
+// 1 where nobody tells.
 int ranks_on_this_node() {
-  for (const char* name :
-       {"OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS", "SLURM_NTASKS_PER_NODE", "LOCAL_WORLD_SIZE"}) {
-    const char* text = std::getenv(name);
-    if (text != nullptr && std::atoi(text) > 0) return std::atoi(text);
-  }
-  return 1;
+  const auto environment = read_rank_environment();
+  return environment && *environment ? (*environment)->local_world_size.value_or(1) : 1;
 }
 
 }  // namespace

@@ -64,7 +64,8 @@ std::optional<TarReader::Entry> TarReader::next() {
     file_.skip(next_header_ - file_.offset(), "the contents of a file in the archive");
     Block block;
     file_.read(block.data(), block.size(), "a tar header");
-    if (is_empty(block)) return std::nullopt;  // the second empty block, and what fills the last record, tell nothing more
+    if (is_empty(block))
+      return std::nullopt;  // the second empty block, and what fills the last record, tell nothing more
     const std::int64_t bytes = octal(block, kSize);
     if (octal(block, kChecksum) != checksum(block) || bytes < 0) {
       file_.refuse("has no tar header at byte " + std::to_string(next_header_) + " (its checksum is wrong)");

@@ -9,12 +9,12 @@
 
 namespace lockstep {
 
-// POSIX ustar (IEEE Std 1003.1, pax) and GNU tar. Folders, links and extended headers are passed over: long names are not
-// needed here, and sizes above 8 GiB, which only they can tell, are refused.
+// POSIX ustar (IEEE Std 1003.1, pax) and GNU tar. Folders, links and extended headers are passed over: long names are
+// not needed here, and sizes above 8 GiB, which only they can tell, are refused.
 class TarReader {
  public:
   struct Entry {
-    std::string name;         // as in the archive
+    std::string name;  // as in the archive
     std::int64_t bytes = 0;
   };
 

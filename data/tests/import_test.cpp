@@ -16,12 +16,14 @@ namespace fs = std::filesystem;
 using testing::Files;
 using testing::TemporaryDirectory;
 
-void expect_samples(const fs::path& file, const std::string& split, std::int64_t first, std::int64_t count, std::int64_t pixels) {
+void expect_samples(const fs::path& file, const std::string& split, std::int64_t first, std::int64_t count,
+                    std::int64_t pixels) {
   const Hdf5Dataset dataset = Hdf5Dataset::open(file, split).value();
   ASSERT_EQ(dataset.count(), count);
   for (std::int64_t sample = 0; sample < count; ++sample) {
     EXPECT_EQ(dataset.label(sample), (first + sample) % 10);
-    for (std::int64_t at = 0; at < pixels; ++at) ASSERT_EQ(dataset.image(sample)[at], testing::published_pixel(first + sample, at));
+    for (std::int64_t at = 0; at < pixels; ++at)
+      ASSERT_EQ(dataset.image(sample)[at], testing::published_pixel(first + sample, at));
   }
 }
 
@@ -46,7 +48,8 @@ TEST(ImportCifar10, TakesAnArchiveInAnyOrder) {
   std::swap(files[1], files[3]);
   files.insert(files.begin() + 2, {"batches.meta.txt", "c0\nc1\r\nc2\nc3\nc4\nc5\nc6\nc7\nc8\nc9\n\n"});
   files.insert(files.begin() + 1, {"readme.html", std::string(5000, 'h')});
-  for (const auto& [name, bytes] : {std::pair{"a.tar.gz", testing::gzip(testing::tar(files))}, std::pair{"a.tar", testing::tar(files)}}) {
+  for (const auto& [name, bytes] :
+       {std::pair{"a.tar.gz", testing::gzip(testing::tar(files))}, std::pair{"a.tar", testing::tar(files)}}) {
     testing::write_file(folder / name, bytes);
     import_cifar10(folder / name, {.output = folder / "out.h5", .replace = true});
     expect_samples(folder / "out.h5", "train", 0, 10, 3072);
@@ -70,7 +73,8 @@ TEST(ImportIdx, TakesPlainAndGzipFiles) {
     import_idx(folder / "in", {.name = "tiny", .output = folder / "out.h5", .replace = packed});
     expect_samples(folder / "out.h5", "train", 0, 11, 12);
     expect_samples(folder / "out.h5", "test", 11, 4, 12);
-    EXPECT_EQ(Hdf5Dataset::open(folder / "out.h5", "train").value().image_shape(), (std::array<std::int64_t, 3>{1, 3, 4}));
+    EXPECT_EQ(Hdf5Dataset::open(folder / "out.h5", "train").value().image_shape(),
+              (std::array<std::int64_t, 3>{1, 3, 4}));
   }
 }
 
@@ -113,7 +117,8 @@ void expect_refused(const Files& files, const std::string& importer, const std::
 TEST(ImportCifar10, SaysWhatIsWrongWithAFolder) {
   const std::vector<BadInput> cases{
       {"truncated", [](Files& f) { bytes_of(f, "data_batch_4.bin").resize(6145); },
-       "data_batch_4.bin: is 6145 bytes long, expected whole records of 3073 bytes (a label and 3x32x32 pixels); 3072 bytes are left over after record 1"},
+       "data_batch_4.bin: is 6145 bytes long, expected whole records of 3073 bytes (a label and 3x32x32 pixels); 3072 "
+       "bytes are left over after record 1"},
       {"trailing", [](Files& f) { bytes_of(f, "test_batch.bin") += "x"; }, "test_batch.bin: is 9220 bytes long"},
       {"label", [](Files& f) { bytes_of(f, "data_batch_2.bin")[3073] = 10; },
        "data_batch_2.bin: record 1 (byte 3073) has label 10, expected 0 to 9"},
@@ -136,22 +141,38 @@ TEST(ImportIdx, SaysWhatIsWrong) {
        "ends at byte 6, expected the number of images from byte 4 to 8"},
       {"magic", [&](Files& f) { bytes_of(f, images)[3] = 1; },
        "has the magic number 0x00000801 at byte 0, expected 0x00000803 (unsigned bytes in 3 dimensions)"},
-      {"label", [&](Files& f) { bytes_of(f, labels)[10] = 77; }, "t10k-labels-idx1-ubyte: record 2 (byte 10) has label 77, expected 0 to 9"},
+      {"label", [&](Files& f) { bytes_of(f, labels)[10] = 77; },
+       "t10k-labels-idx1-ubyte: record 2 (byte 10) has label 77, expected 0 to 9"},
       {"counts", [&](Files& f) { bytes_of(f, labels) = testing::idx_labels(11, 5); }, "holds 5 labels, but "},
-      {"trailing", [&](Files& f) { bytes_of(f, labels) += "yz"; }, "is 14 bytes long, but its header tells of 12: bytes follow the last record"},
+      {"trailing", [&](Files& f) { bytes_of(f, labels) += "yz"; },
+       "is 14 bytes long, but its header tells of 12: bytes follow the last record"},
       {"empty", [&](Files& f) { bytes_of(f, labels).clear(); }, "t10k-labels-idx1-ubyte: is empty"},
-      {"huge", [&](Files& f) { bytes_of(f, images).replace(4, 12, std::string(12, '\xff')); }, "has 4294967295 images of 4294967295x4294967295 pixels"},
+      {"huge", [&](Files& f) { bytes_of(f, images).replace(4, 12, std::string(12, '\xff')); },
+       "has 4294967295 images of 4294967295x4294967295 pixels"},
       {"missing", [&](Files& f) { f.pop_back(); }, "these files are missing, plain or as .gz: t10k-labels-idx1-ubyte"},
-      {"not gzip", [&](Files& f) { f[1].first += ".gz"; }, "is named as gzip, but its first bytes are not those of gzip (1f 8b)"},
-      {"gzip, truncated", [&](Files& f) { f[0] = {images + ".gz", testing::gzip(f[0].second).substr(0, 60)}; }, "the file ends too early"},
-      {"gzip, short inside", [&](Files& f) { f[0] = {images + ".gz", testing::gzip(f[0].second.substr(0, 100))}; },
+      {"not gzip", [&](Files& f) { f[1].first += ".gz"; },
+       "is named as gzip, but its first bytes are not those of gzip (1f 8b)"},
+      {"gzip, truncated",
+       [&](Files& f) {
+         f[0] = {images + ".gz", testing::gzip(f[0].second).substr(0, 60)};
+       },
+       "the file ends too early"},
+      {"gzip, short inside",
+       [&](Files& f) {
+         f[0] = {images + ".gz", testing::gzip(f[0].second.substr(0, 100))};
+       },
        "ends at byte 100 (unpacked), expected images 0 to 11 from byte 16 to 148"},
-      {"gzip, trailing", [&](Files& f) { f[0] = {images + ".gz", testing::gzip(f[0].second + "x")}; },
+      {"gzip, trailing",
+       [&](Files& f) {
+         f[0] = {images + ".gz", testing::gzip(f[0].second + "x")};
+       },
        "has bytes after the end of the last image, from byte 148"},
-      {"gzip, flipped bits", [&](Files& f) {
+      {"gzip, flipped bits",
+       [&](Files& f) {
          f[0] = {images + ".gz", testing::gzip(f[0].second)};
          f[0].second[f[0].second.size() - 6] ^= 0x40;  // in the checksum
-       }, "the gzip data are damaged"}};
+       },
+       "the gzip data are damaged"}};
   for (const BadInput& bad : cases) {
     SCOPED_TRACE(bad.title);
     Files files = testing::idx_files();
@@ -183,10 +204,12 @@ TEST(ImportCifar10, SaysWhatIsWrongWithAnArchive) {
   std::string damaged = archive;
   damaged[512 + 10] ^= 1;
   expect_archive_refused(testing::gzip(damaged), "has no tar header at byte 512 (its checksum is wrong)");
-  expect_archive_refused(testing::gzip(testing::tar({{"data_batch_1.bin", testing::cifar_record(1)}})), "data_batch_2.bin is missing");
+  expect_archive_refused(testing::gzip(testing::tar({{"data_batch_1.bin", testing::cifar_record(1)}})),
+                         "data_batch_2.bin is missing");
   Files files = testing::cifar_files();
   bytes_of(files, "test_batch.bin")[2 * 3073] = 99;
-  expect_archive_refused(testing::gzip(testing::tar(files)), "c.tar.gz, test_batch.bin: record 2 (byte 6146) has label 99, expected 0 to 9");
+  expect_archive_refused(testing::gzip(testing::tar(files)),
+                         "c.tar.gz, test_batch.bin: record 2 (byte 6146) has label 99, expected 0 to 9");
 }
 
 TEST(Import, RefusesWhatIsNotThereOrNoFile) {

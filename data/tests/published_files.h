@@ -42,7 +42,8 @@ inline Files cifar_files() {
 }
 
 inline std::string big_endian(std::uint32_t number) {
-  return {static_cast<char>(number >> 24), static_cast<char>(number >> 16), static_cast<char>(number >> 8), static_cast<char>(number)};
+  return {static_cast<char>(number >> 24), static_cast<char>(number >> 16), static_cast<char>(number >> 8),
+          static_cast<char>(number)};
 }
 
 // `count` images of 3 x 4 pixels with the numbers from `first` on.
