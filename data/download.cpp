@@ -20,7 +20,7 @@ namespace fs = std::filesystem;
 constexpr int kMostFailuresInARow = 5;
 
 // curl's exit codes: man curl, "EXIT CODES".
-constexpr int kHttpError = 22, kCannotResume = 33, kInterrupted = 128 + 2;
+constexpr int kHttpError = 22, kCannotResume = 33, kSignal = 128;
 
 // A failure that may pass: no connection, a connection that broke, a time-out.
 bool may_pass(int code) {
@@ -60,7 +60,10 @@ int run_curl(const std::string& address, const fs::path& part) {
   const std::string kept = size_of(part) > 0 ? "the same command goes on after the " + std::to_string(size_of(part)) +
                                                    " bytes that are here; "
                                              : "";
-  fail(ErrorKind::environment, "cannot be downloaded (curl ended with code " + std::to_string(code) + ")",
+  const bool interrupted = code > kSignal;
+  fail(ErrorKind::environment,
+       interrupted ? "the download was interrupted"
+                   : "cannot be downloaded (curl ended with code " + std::to_string(code) + ")",
        kept + "check the connection, or give --from with a mirror's address or a local path", address);
 }
 
@@ -72,7 +75,7 @@ void fetch_part(const std::string& address, const fs::path& part) {
     const std::int64_t before = size_of(part);
     const int code = run_curl(address, part);
     if (code == 0) return;
-    if (code >= kInterrupted) give_up(address, part, code);
+    if (code > kSignal) give_up(address, part, code);
     if (!from_scratch && (code == kCannotResume || code == kHttpError)) {
       fs::remove(part);
       from_scratch = true;
@@ -82,7 +85,7 @@ void fetch_part(const std::string& address, const fs::path& part) {
     failures = size_of(part) > before ? 0 : failures + 1;
     from_scratch = false;
     if (failures == kMostFailuresInARow) give_up(address, part, code);
-    std::this_thread::sleep_for(std::chrono::seconds(failures));
+    std::this_thread::sleep_for(std::chrono::milliseconds(250) * (1 << failures >> 1));  // 0, 0.25, 0.5, 1, 2 s
   }
 }
 

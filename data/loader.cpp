@@ -15,6 +15,9 @@
 namespace lockstep {
 namespace {
 
+// Of a larger image only the front is fetched ahead; the processor itself follows from there.
+constexpr std::int64_t kPrefetchBytes = 4096;
+
 // Memory of one batch. The tensors over its first `count` samples are made once and used again.
 struct Buffer {
   at::Tensor input;   // [largest, C, H, W] float32
@@ -27,8 +30,8 @@ class Loader final : public BatchSource {
   Loader(const Hdf5Dataset& dataset, LoaderOptions options)
       : dataset_(dataset),
         options_(options),
-        normalizer_(options.normalize ? Normalizer(dataset.mean(), dataset.std_deviation())
-                                      : Normalizer(dataset.image_shape()[0])),
+        mean_(options.normalize ? dataset.mean() : std::vector<float>(dataset.mean().size(), 0.0F)),
+        deviation_(options.normalize ? dataset.std_deviation() : std::vector<float>(dataset.mean().size(), 1.0F)),
         threads_(options.reader_threads >= 0 ? options.reader_threads
                                              : automatic_reader_threads(local_batch() * image_bytes())),
         buffers_(threads_ > 0 ? static_cast<std::size_t>(options.batches_ahead) + 1 : 1),
@@ -61,11 +64,14 @@ class Loader final : public BatchSource {
     const auto [channels, height, width] = dataset_.image_shape();
     return channels * height * width;
   }
+  std::int64_t sample_at(std::int64_t position) const {
+    return permutation_ ? static_cast<std::int64_t>((*permutation_)(static_cast<std::uint64_t>(position))) : position;
+  }
   void fill(std::int64_t step, Buffer& buffer) const;
 
   const Hdf5Dataset& dataset_;
   const LoaderOptions options_;
-  const Normalizer normalizer_;
+  const std::vector<float> mean_, deviation_;
   const int threads_;
   SamplePosition start_;                    // of the last seek
   std::int64_t consumed_ = 0;               // after the batches returned
@@ -112,12 +118,14 @@ void Loader::fill(std::int64_t step, Buffer& buffer) const {
   batch.global_count = plan.global_count;
   float* values = buffer.input.data_ptr<float>();
   std::int64_t* target = buffer.target.data_ptr<std::int64_t>();
-  const auto [channels, height, width] = dataset_.image_shape();
+  const std::int64_t bytes = image_bytes(), plane = bytes / dataset_.image_shape()[0];
+  std::int64_t sample = plan.local.count > 0 ? sample_at(plan.local.first) : 0;
   for (std::int64_t i = 0; i < plan.local.count; ++i) {
-    const std::int64_t at = plan.local.first + i;
-    const auto sample = permutation_ ? static_cast<std::int64_t>((*permutation_)(static_cast<std::uint64_t>(at))) : at;
-    normalizer_(dataset_.image(sample), height * width, values + i * channels * height * width);
+    const std::int64_t next_sample = i + 1 < plan.local.count ? sample_at(plan.local.first + i + 1) : sample;
+    prefetch_image(dataset_.image(next_sample), std::min(bytes, kPrefetchBytes));
+    normalize_image(dataset_.image(sample), plane, mean_, deviation_, values + i * bytes);
     target[i] = dataset_.label(sample);
+    sample = next_sample;
   }
 }
 

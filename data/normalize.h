@@ -1,28 +1,19 @@
 // Pixels to floats: torchvision's ToTensor and Normalize in one pass.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <span>
-#include <vector>
 
 namespace lockstep {
 
-// A channel knows only 256 pixels, so their values are worked out once: (pixel / 255 - mean) / std, each operation
-// rounded to float32 as PyTorch does it. Bit for bit the same, which a multiply-add could not be, and a table in the
-// first-level cache costs no more than the two divisions (data/README.md has the numbers).
-class Normalizer {
- public:
-  // mean, std_deviation: one value per channel, of pixels / 255.
-  Normalizer(std::span<const float> mean, std::span<const float> std_deviation);
-  // pixel / 255 alone.
-  explicit Normalizer(std::int64_t channels);
+// values[c][i] = (image[c][i] / 255 - mean[c]) / std_deviation[c], each operation rounded to float32, as PyTorch does
+// it: bit for bit the same, which a multiply-add would not be. image: [C, plane] bytes, values: [C, plane] floats,
+// plane: height * width; C is the size of mean and std_deviation. With mean 0 and deviation 1 the result is pixel / 255
+// exactly.
+void normalize_image(const std::uint8_t* image, std::int64_t plane, std::span<const float> mean,
+                     std::span<const float> std_deviation, float* values);
 
-  // image: [C, plane] bytes; values: [C, plane] floats. plane: height * width.
-  void operator()(const std::uint8_t* image, std::int64_t plane, float* values) const;
-
- private:
-  std::vector<std::array<float, 256>> tables_;
-};
+// Starts to fetch an image of `bytes` bytes into the cache: in shuffled order the next one lies anywhere in memory.
+void prefetch_image(const std::uint8_t* image, std::int64_t bytes);
 
 }  // namespace lockstep

@@ -1,0 +1,144 @@
+"""`lockstep data` as a user types it: what it prints, what it leaves behind, how it ends.
+
+Usage: program_test.py LOCKSTEP_DATA
+"""
+
+import gzip
+import io
+import json
+import os
+import pathlib
+import signal
+import struct
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+
+PROGRAM = sys.argv[1]
+FASHION = pathlib.Path("/usr/share/datasets/fashion-mnist")
+
+
+def run(*words, code=0, **options):
+    done = subprocess.run([PROGRAM, *words], capture_output=True, text=True, timeout=100, **options)
+    assert done.returncode == code, (words, done.returncode, done.stdout, done.stderr)
+    return done.stdout + done.stderr
+
+
+def expect(text, *parts):
+    for part in parts:
+        assert part in text, f"expected {part!r} in:\n{text}"
+
+
+def write_cifar(folder, count=3):
+    folder.mkdir(parents=True)
+    names = [f"data_batch_{i}.bin" for i in range(1, 6)] + ["test_batch.bin"]
+    for number, name in enumerate(names):
+        records = b"".join(bytes([(number + i) % 10]) + bytes((number * 50 + i + at) % 256 for at in range(3072)) for i in range(count))
+        (folder / name).write_bytes(records)
+    return folder
+
+
+def write_idx(folder, pack=lambda data: data, ending=""):
+    folder.mkdir(parents=True)
+    for stem, count in (("train", 7), ("t10k", 2)):
+        (folder / f"{stem}-images-idx3-ubyte{ending}").write_bytes(pack(struct.pack(">4i", 0x803, count, 5, 6) + bytes(range(30)) * count))
+        (folder / f"{stem}-labels-idx1-ubyte{ending}").write_bytes(pack(struct.pack(">2i", 0x801, count) + bytes(range(count))))
+    return folder
+
+
+def help_and_bad_input():
+    expect(run("--help"), "fetch", "verify", "lockstep data fetch fashion-mnist")
+    for command in ("import", "fetch", "register", "list", "show", "verify"):
+        expect(run(command, "--help"), "usage: lockstep data " + command, "Examples:")
+    expect(run(code=2), "Usage:")
+    expect(run("improt", code=2), "there is no command 'data improt'; did you mean import?")
+    expect(run("import", "cifar10", code=2), "1 names or paths were given, expected 2")
+    expect(run("import", "cifar", "x", code=2), "there is no importer 'cifar'", "cifar10")
+    expect(run("import", "cifar10", "nowhere", code=2), "nowhere: no such file or folder")
+    expect(run("fetch", "cifar-10", code=2), "did you mean cifar10?")
+    expect(run("fetch", "cifar10", "--md5", "123", code=2), "--md5 takes 32 hexadecimal digits")
+    expect(run("fetch", "mnist", "--md5", "0" * 32, code=2), "mnist has 4 files: write FILE=DIGEST for each")
+    expect(run("fetch", "cifar10", "--from", "ftp://host/file", code=2), "is not an address that begins with https:// or http://")
+    expect(run("show", "nothing", code=2), "there is no data set 'nothing'")
+    expect(run("import", "idx", ".", "--name", "../x", code=2), "'../x' cannot name a data set")
+    expect(run("list", "--jsn", code=2), "json")
+
+
+def import_register_list():
+    write_cifar(pathlib.Path("cifar"))
+    expect(run("import", "cifar10", "cifar"), "cifar10@1: 15 training and 3 test images of 3x32x32, 10 classes", "lockstep-train --data cifar10")
+    run("import", "cifar10", "cifar")  # the same again is no new version
+    records = json.loads(run("list", "--json"))
+    assert [(r["name"], r["version"]) for r in records] == [("cifar10", 1)], records
+    assert os.path.getsize(records[0]["path"]) == records[0]["bytes"]
+
+    with tarfile.open("cifar.tar.gz", "w:gz") as archive:  # Python's own tar: names as PAX headers and all
+        archive.add("cifar", "cifar-10-batches-bin")
+    expect(run("import", "cifar10", "cifar.tar.gz", "--name", "packed"), "packed@1")
+    digests = [json.loads(run("show", name, "--json"))["splits"] for name in ("cifar10", "packed")]
+    assert digests[0] == digests[1], "folder and archive give other samples"
+
+    write_idx(pathlib.Path("digits"), gzip.compress, ".gz")
+    expect(run("import", "idx", "digits"), "digits@1: 7 training and 2 test images of 1x5x6, 10 classes")
+    expect(run("import", "idx", "digits", "--output", "own.h5", "--class-names", "a,b,c,d,e,f,g"), "own.h5: 7 training")
+    expect(run("import", "idx", "digits", "--output", "own.h5", code=2), "exists already", "--force")
+    run("import", "idx", "digits", "--output", "own.h5", "--force", "--class-names", "a,b,c,d,e,f,g")
+    expect(run("import", "idx", "digits", "--class-names", "a,b", code=2), "record 2 (byte 10) has label 2, expected 0 to 1")
+    expect(run("show", "own.h5"), "a, b, c, d, e, f, g")
+
+    expect(run("register", "own", "own.h5"), "own@1")
+    run("import", "idx", "digits", "--output", "own.h5", "--force", "--class-names", "g,f,e,d,c,b,a")
+    expect(run("register", "own", "own.h5"), "own@2")
+    expect(run("register", "folder", "cifar"), "folder@1: a folder of cifar10 files")
+    expect(run("register", "bad", "cifar.tar.gz", code=2), "cannot be read as HDF5")
+    expect(run("list"), "cifar10@1", "digits@1", "folder@1", "own@2", "packed@1")
+    expect(run("verify", "own", "digits"), "sound")
+    expect(run("verify", "own@1", code=1), "DIFFERS", "the file: SHA-256 is")
+
+
+def fashion_mnist():
+    if not FASHION.is_dir():
+        return "Fashion-MNIST is not installed"
+    expect(run("fetch", "fashion-mnist"), "fashion-mnist@1: 60,000 training and 10,000 test images of 1x28x28, 10 classes")
+    shown = json.loads(run("show", "fashion-mnist", "--json"))
+    assert shown["class_names"][9] == "Ankle boot" and abs(shown["mean"][0] - 0.2860) < 1e-4 and abs(shown["std"][0] - 0.3530) < 1e-4, shown
+    expect(run("fetch", "fashion-mnist", "--from", str(FASHION)), "fashion-mnist@1")  # a path, with the same contents
+    no_dpkg = {**os.environ, "PATH": "/nonexistent"}
+    expect(run("fetch", "fashion-mnist", code=1, env=no_dpkg), "apt-get install dataset-fashion-mnist")
+    return "Fashion-MNIST from Debian's package"
+
+
+def interrupted_import_leaves_nothing():
+    folder = write_idx(pathlib.Path("endless"))
+    images = folder / "train-images-idx3-ubyte"
+    count = 20_000_000
+    with open(images, "wb") as file:  # sparse: 20 million images that take a while
+        file.write(struct.pack(">4i", 0x803, count, 28, 28))
+        file.truncate(16 + count * 784)
+    with open(folder / "train-labels-idx1-ubyte", "wb") as file:
+        file.write(struct.pack(">2i", 0x801, count))
+        file.truncate(8 + count)
+    for stem in ("images-idx3", "labels-idx1"):
+        name = folder / f"t10k-{stem}-ubyte"
+        name.write_bytes(struct.pack(">4i", 0x803, 1, 28, 28) + bytes(784) if "images" in stem else struct.pack(">2i", 0x801, 1) + b"\0")
+    os.mkdir("target")
+    program = subprocess.Popen([PROGRAM, "import", "idx", "endless", "--output", "target/x.h5"], stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not os.listdir("target") and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert os.listdir("target") and "x.h5" not in os.listdir("target")
+    program.send_signal(signal.SIGINT)
+    error = program.communicate(timeout=60)[1]
+    assert program.returncode == 1 and "interrupted by signal 2" in error, (program.returncode, error)
+    assert not os.listdir("target"), os.listdir("target")
+
+
+with tempfile.TemporaryDirectory() as folder:
+    os.chdir(folder)
+    help_and_bad_input()
+    import_register_list()
+    note = fashion_mnist()
+    interrupted_import_leaves_nothing()
+print("lockstep data behaves;", note)
