@@ -162,6 +162,19 @@ TEST(Hdf5Dataset, NeverReplacesAFileUnasked) {
   EXPECT_EQ(testing::file_bytes(folder / "mine.h5"), "precious");
 }
 
+TEST(NewFile, AFileThatAppearedMeanwhileStays) {
+  const TemporaryDirectory folder;
+  for (const bool replace : {false, true}) {
+    NewFile file(folder / "a.h5", replace);
+    testing::write_file(file.temporary(), "new");
+    testing::write_file(folder / "a.h5", "precious");
+    if (replace) file.publish();
+    else EXPECT_THROW(file.publish(), Failure);
+    EXPECT_EQ(testing::file_bytes(folder / "a.h5"), replace ? "new" : "precious");
+  }
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 1);  // no temporary file is left
+}
+
 TEST(Hdf5Dataset, AnAbandonedWriterLeavesNothing) {
   const TemporaryDirectory folder;
   { DatasetWriter writer(folder / "a.h5", {"a", {"x"}, "", {1, 2, 2}, 10, 10}, false); }

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <random>
 
 #include "lockstep/data/hdf5_dataset.h"
 #include "lockstep/data/tests/published_files.h"
@@ -210,6 +211,44 @@ TEST(ImportCifar10, SaysWhatIsWrongWithAnArchive) {
   bytes_of(files, "test_batch.bin")[2 * 3073] = 99;
   expect_archive_refused(testing::gzip(testing::tar(files)),
                          "c.tar.gz, test_batch.bin: record 2 (byte 6146) has label 99, expected 0 to 9");
+}
+
+// Damaged at random: every input is taken or refused with a Failure, and nothing else happens.
+TEST(Import, SurvivesRandomDamage) {
+  const TemporaryDirectory folder;
+  std::mt19937 random(12345);
+  const auto damage = [&](std::string bytes) {
+    for (unsigned times = random() % 4 + 1; times > 0 && !bytes.empty(); --times) {
+      // Mostly in the headers, where it matters.
+      const std::size_t at = random() % (random() % 2 == 0 ? std::min<std::size_t>(bytes.size(), 600) : bytes.size());
+      const unsigned kind = random() % 4;
+      if (kind == 0) bytes[at] = static_cast<char>(random());
+      else if (kind == 1) bytes[at] ^= static_cast<char>(1 << random() % 8);
+      else if (kind == 2) bytes.resize(at);
+      else bytes.insert(at, std::string(random() % 700, static_cast<char>(random())));
+    }
+    return bytes;
+  };
+  const auto survive = [&](const std::string& importer, const fs::path& source) {
+    try {
+      run_importer(importer, source, {.output = folder / "out.h5", .replace = true});
+    } catch (const Failure&) {
+    }
+  };
+  const Files files = testing::idx_files();
+  const std::string archive = testing::tar(testing::cifar_files());
+  for (int round = 0; round < 400; ++round) {
+    Files damaged = files;
+    std::string& bytes = damaged[random() % 4].second;
+    bytes = damage(bytes);
+    testing::write_files(folder / "idx", damaged);
+    survive("idx", folder / "idx");
+    testing::write_file(folder / "a.tar", damage(archive));
+    survive("cifar10", folder / "a.tar");
+    if (round % 8 != 0) continue;
+    testing::write_file(folder / "b.tar.gz", damage(testing::gzip(archive)));
+    survive("cifar10", folder / "b.tar.gz");
+  }
 }
 
 TEST(Import, RefusesWhatIsNotThereOrNoFile) {

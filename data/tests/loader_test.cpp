@@ -129,6 +129,20 @@ TEST_P(LoaderWith, GoesOnExactlyWhereItsPositionSays) {
   }
 }
 
+TEST_P(LoaderWith, ThePositionCountsTheSamplesOfAllRanks) {
+  for (int rank = 0; rank < 3; ++rank) {
+    const auto source = loader({.rank = rank, .world_size = 3, .global_batch_size = 8});
+    Batch batch;
+    for (const std::int64_t consumed : {8, 16, 23}) {
+      ASSERT_TRUE(source->next(batch));
+      EXPECT_EQ(source->position().consumed, consumed);
+    }
+    EXPECT_FALSE(source->next(batch));
+    EXPECT_EQ(source->position().consumed, 23);
+    EXPECT_EQ(source->position().epoch, 0);
+  }
+}
+
 TEST_P(LoaderWith, DropLastLeavesTheUnevenBatchOut) {
   const auto source = loader({.global_batch_size = 10, .drop_last = true, .normalize = false});
   EXPECT_EQ(source->steps_per_epoch(), 2);

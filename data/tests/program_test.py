@@ -4,10 +4,10 @@ Usage: program_test.py LOCKSTEP_DATA
 """
 
 import gzip
-import io
 import json
 import os
 import pathlib
+import resource
 import signal
 import struct
 import subprocess
@@ -135,10 +135,23 @@ def interrupted_import_leaves_nothing():
     assert not os.listdir("target"), os.listdir("target")
 
 
+def a_full_disk_leaves_nothing():
+    """Files may not grow beyond 100 KB, as on a full disk."""
+    def limit():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+
+    write_cifar(pathlib.Path("larger"), 20)
+    os.mkdir("full")
+    expect(run("import", "cifar10", "larger", "--output", "full/x.h5", code=1, preexec_fn=limit), "full/x.h5", "File too large")
+    assert not os.listdir("full"), os.listdir("full")
+
+
 with tempfile.TemporaryDirectory() as folder:
     os.chdir(folder)
     help_and_bad_input()
     import_register_list()
     note = fashion_mnist()
     interrupted_import_leaves_nothing()
+    a_full_disk_leaves_nothing()
 print("lockstep data behaves;", note)
