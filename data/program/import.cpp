@@ -6,6 +6,7 @@
 #include "lockstep/data/describe_dataset.h"
 #include "lockstep/data/import.h"
 #include "lockstep/data/program/commands.h"
+#include "lockstep/data/program/guarded_open.h"
 #include "lockstep/data/workspace_data.h"
 
 namespace lockstep {
@@ -120,6 +121,7 @@ int register_command(const Arguments& arguments) {
   if (!fs::exists(path)) fail(ErrorKind::usage, "no such file or folder", {}, path.string());
   const Workspace workspace = Workspace::find_or_create().value();
   if (!fs::is_directory(path)) {
+    look_first(path);
     print_registered(register_dataset_file(workspace, words[0], path, {}).value());
     return 0;
   }

@@ -7,6 +7,7 @@
 #include "lockstep/core/workspace.h"
 #include "lockstep/data/describe_dataset.h"
 #include "lockstep/data/program/commands.h"
+#include "lockstep/data/program/guarded_open.h"
 
 namespace lockstep {
 namespace {
@@ -143,6 +144,7 @@ int show_command(const Arguments& arguments) {
                 << "\n  folder  " << found.path.string() << '\n';
     return 0;
   }
+  look_first(found.path);
   const DatasetSummary summary = describe_dataset(found.path).value();
   if (flag.json) {
     ordered_json json = to_json(summary);
@@ -169,6 +171,7 @@ int verify_command(const Arguments& arguments) {
   bool sound = true;
   for (const std::string& word : words) {
     const Found found = find(word);
+    look_first(found.path);
     std::vector<std::string> differences = verify_dataset(found.path);
     if (found.record && !found.record->sha256.empty()) {
       const std::string digest = sha256_file(found.path);

@@ -7,6 +7,7 @@ import gzip
 import json
 import os
 import pathlib
+import random
 import resource
 import signal
 import struct
@@ -110,6 +111,19 @@ def fashion_mnist():
     return "Fashion-MNIST from Debian's package"
 
 
+def cifar10():
+    folder = os.environ.get("LOCKSTEP_CIFAR10")
+    if not folder:
+        return "CIFAR-10 left out (LOCKSTEP_CIFAR10 is not set)"
+    expect(run("import", "cifar10", folder, "--name", "real"), "real@1: 50,000 training and 10,000 test images of 3x32x32, 10 classes")
+    shown = json.loads(run("show", "real", "--json"))
+    published = [0.4914, 0.4822, 0.4465], [0.2470, 0.2435, 0.2616]  # as papers give them
+    for found, known in zip((shown["mean"], shown["std"]), published):
+        assert all(abs(f - k) < 5e-3 for f, k in zip(found, known)), shown
+    expect(run("verify", "real"), "sound")
+    return "CIFAR-10 from " + folder
+
+
 def interrupted_import_leaves_nothing():
     folder = write_idx(pathlib.Path("endless"))
     images = folder / "train-images-idx3-ubyte"
@@ -135,6 +149,21 @@ def interrupted_import_leaves_nothing():
     assert not os.listdir("target"), os.listdir("target")
 
 
+def damaged_files_end_in_a_message():
+    """Some of these make the HDF5 library itself crash."""
+    write_idx(pathlib.Path("sound"))
+    run("import", "idx", "sound", "--output", "sound.h5")
+    whole = pathlib.Path("sound.h5").read_bytes()
+    source = random.Random(3)
+    for _ in range(250):
+        damaged = bytearray(whole)
+        for _ in range(source.randrange(1, 7)):
+            damaged[source.randrange(len(damaged))] = source.randrange(256)
+        pathlib.Path("damaged.h5").write_bytes(damaged)
+        done = subprocess.run([PROGRAM, "show", "damaged.h5"], capture_output=True, timeout=60)
+        assert done.returncode in (0, 2) and (done.returncode == 0 or b"damaged.h5" in done.stderr), done
+
+
 def a_full_disk_leaves_nothing():
     """Files may not grow beyond 100 KB, as on a full disk."""
     def limit():
@@ -151,7 +180,8 @@ with tempfile.TemporaryDirectory() as folder:
     os.chdir(folder)
     help_and_bad_input()
     import_register_list()
-    note = fashion_mnist()
+    note = fashion_mnist() + "; " + cifar10()
     interrupted_import_leaves_nothing()
     a_full_disk_leaves_nothing()
+    damaged_files_end_in_a_message()
 print("lockstep data behaves;", note)
