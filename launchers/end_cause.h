@@ -1,28 +1,16 @@
 // Who ended an attempt and why: from what the ranks left behind, what mpirun said and how it exited.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "lockstep/core/process.h"
 #include "lockstep/core/run_store.h"
 
 namespace lockstep {
-
-// What mpirun's own messages say about the first rank that failed.
-struct MpiReport {
-  std::optional<int> rank;
-  std::string host;
-  std::optional<int> exit_code;
-  std::optional<int> signal;
-  std::string message;    // one sentence without rank and host: "exited with code 3", "was ended by signal 9 (Killed)"
-};
-
-// Pure: reads Open MPI's texts (4.x and 5.x). Nothing when none of them is there.
-std::optional<MpiReport> parse_mpi_report(std::string_view log);
 
 // What a rank left in attempts/NNN/error_<rank>.json.
 struct RankError {
@@ -43,7 +31,10 @@ std::vector<std::string> last_lines(const std::filesystem::path& log, std::size_
 EndCause find_cause(const RunDirectory& run, int attempt, const ExitStatus& status, std::uintmax_t mpi_log_offset,
                     bool by_mpirun);
 
-// "exited with code 3", "was ended by signal 9 (Killed)".
-std::string describe(const ExitStatus& status);
+// The causes of the other ends. who: "root@vm", or what else told the supervisor to stop.
+EndCause completed_cause();
+EndCause canceled_cause(const std::string& who);
+EndCause time_limit_cause(const RunDirectory& run, std::int64_t seconds);
+EndCause supervisor_cause(const Error& error);   // the supervisor could not do its part
 
 }  // namespace lockstep

@@ -4,6 +4,7 @@
 
 #include "lockstep/core/error.h"
 #include "lockstep/launchers/commands/commands.h"
+#include "lockstep/launchers/rank_exec.h"
 
 namespace lockstep {
 namespace {
@@ -15,6 +16,7 @@ const Command kCommands[] = {
     {"cancel", "end a run; its outputs are kept", "Start and end runs", cancel_command},
     {"version", "version, compiler and source revision", "About lockstep", version_command},
     {"help", "this overview, or the help of one command", "About lockstep", help_command},
+    {"rank-exec", "give a rank its log and its variables, then become its program (started by mpirun)", "", rank_exec_command},
 };
 
 int dispatch(const Arguments& words) {

@@ -1,0 +1,47 @@
+// The one declaration of an estimator's fields as options.
+#include "lockstep/core/estimator.h"
+
+namespace lockstep {
+namespace {
+
+OptionTable<Estimator> make_table() {
+  OptionTable<Estimator> table;
+  table.group("What to run")
+      .add("source-directory", &Estimator::source_directory, "DIR",
+           "frozen into the run's snapshot; .amlignore, else .lockstepignore, else .gitignore says what is left out")
+      .add("entry-script", &Estimator::entry_script, "FILE",
+           "executable, .py or .sh in the source directory, or a program on PATH or beside lockstep")
+      .add("command", &Estimator::command, "LINE",
+           "instead of an entry script: a command line, split into words, run without a shell")
+      .add("script-params", &Estimator::script_params, "NAME=VALUE",
+           "a parameter of the entry script, in order; an empty value gives a bare flag, $RANK and other variables are "
+           "filled in by each rank")
+      .add("experiment", &Estimator::experiment, "NAME", "runs of one purpose are kept together under this name")
+      .add("tags", &Estimator::tags, "KEY=VALUE", "a label of the run");
+  table.group("Where, and on how many processes")
+      .add("compute-target", &Estimator::compute_target, "NAME", "where it runs")
+      .add("node-count", &Estimator::node_count, "N", "machines")
+      .add("process-count-per-node", &Estimator::process_count_per_node, "N", "ranks on each machine")
+      .add("distributed-training", &Estimator::distributed_training, "mpi|none",
+           "how ranks are started; mpi when there is more than one")
+      .add("use-gpu", &Estimator::use_gpu, "", "the ranks need GPUs");
+  table.group("How it runs")
+      .add("environment-variables", &Estimator::environment_variables, "NAME=VALUE",
+           "set for every rank; values of *KEY*, *TOKEN*, *SECRET* and *PASSWORD* are not written down")
+      .add("max-run-duration-seconds", &Estimator::max_run_duration_seconds, "S", "the run is ended after this time")
+      .add("max-restarts", &Estimator::max_restarts, "N", "how often a failed run is started again")
+      .add("resume-from", &Estimator::resume_from, "RUN|FILE", "a run, or a checkpoint file, to go on from");
+  table.group("Limits of the snapshot")
+      .add("snapshot-limit-bytes", &Estimator::snapshot_limit_bytes, "B", "largest sum of file sizes")
+      .add("snapshot-limit-files", &Estimator::snapshot_limit_files, "N", "largest number of files");
+  return table;
+}
+
+}  // namespace
+
+const OptionTable<Estimator>& estimator_options() {
+  static const OptionTable<Estimator> table = make_table();
+  return table;
+}
+
+}  // namespace lockstep
