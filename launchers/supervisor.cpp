@@ -1,0 +1,227 @@
+#include "lockstep/launchers/supervisor.h"
+
+#include <sys/prctl.h>
+
+#include <algorithm>
+#include <csignal>
+#include <cstring>
+#include <iostream>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "lockstep/core/estimator.h"
+#include "lockstep/core/machine.h"
+#include "lockstep/core/process.h"
+#include "lockstep/core/publish.h"
+#include "lockstep/core/run_contract.h"
+#include "lockstep/core/run_store.h"
+#include "lockstep/launchers/attempt.h"
+#include "lockstep/launchers/end_cause.h"
+#include "lockstep/launchers/follow_log.h"
+#include "lockstep/launchers/heartbeat.h"
+#include "lockstep/launchers/local_launcher.h"
+#include "lockstep/launchers/outputs_manifest.h"
+#include "lockstep/launchers/process_tree.h"
+#include "lockstep/launchers/slots.h"
+
+namespace lockstep {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+class Supervisor {
+ public:
+  explicit Supervisor(RunDirectory run)
+      : run_(std::move(run)), guard_(run_.id()), signals_(/*child=*/true, /*stop=*/true), heartbeat_(run_.path()) {}
+
+  void supervise() {
+    announce(RunStatus::Starting, "");
+    try {
+      read_record();
+      if (wait_for_slots()) run_attempts();
+      else finish(RunStatus::Canceled, canceled_cause(canceled_by()));
+    } catch (const std::exception& e) {
+      give_up(to_error(e));
+    }
+    write_manifest();
+  }
+
+ private:
+  void read_record() {
+    const Json record = run_.record();
+    try {
+      estimator_ = estimator_from_json(record.at("estimator"));
+      plan_ = launch_plan_from_json(record.at("launch_plan"));
+    } catch (const Json::exception& e) {
+      fail(ErrorKind::corrupt_data, e.what(), {}, (run_.path() / "run.json").string());
+    }
+  }
+
+  void announce(RunStatus status, std::string detail, std::optional<EndCause> cause = {}) {
+    RunEvent event;
+    event.status = status;
+    event.attempt = attempt_;
+    event.detail = std::move(detail);
+    event.cause = std::move(cause);
+    run_.append_event(std::move(event));
+  }
+
+  // False: canceled while waiting.
+  bool wait_for_slots() {
+    const Workspace workspace = Workspace::from_config(run_.path()).value();
+    const int capacity = local_slots(workspace).value();
+    const int ranks = plan_.node_count * plan_.process_count_per_node;
+    const int wanted = ranks * std::max(1, plan_.slots_per_rank);
+    queue_ = std::make_unique<SlotQueue>(workspace.root() / "compute" / "local" / host_name(), run_.id(), wanted, capacity);
+    std::string said;
+    for (QueuePosition position = queue_->position(); !position.may_start; position = queue_->position()) {
+      if (wants_cancel(run_, signals_)) return false;
+      if (const std::string detail = position.describe(); detail != said) announce(RunStatus::Queued, said = detail);
+      heartbeat_.beat();
+      signals_.wait(0.2);
+    }
+    if (wanted > capacity)
+      launch_note_ = std::to_string(ranks) + " ranks want " + std::to_string(wanted) + " slots and share " +
+                     std::to_string(capacity) + ": oversubscribed, expect it to be slow";
+    return !wants_cancel(run_, signals_);
+  }
+
+  void run_attempts() {
+    std::string resume_from = estimator_.resume_from;
+    for (int failures = 0;;) {
+      ++attempt_;
+      announce(RunStatus::Starting, launch_note_);
+      const Launch launch = launch_attempt(run_, plan_, attempt_, resume_from).value();
+      const AttemptEnd end = watch(launch);
+      sweep_run(run_.id());
+      const EndCause cause = cause_of(launch, end);
+      record_end(cause);
+      const NextMove move = next_move(end, cause.exit_code.value_or(1), failures, estimator_.max_restarts);
+      if (move == NextMove::retry) ++failures;
+      else if (move != NextMove::requeue) return finish_after(move, cause);
+      resume_from = "auto";
+      if (!pause_before_next(move, failures, cause)) return finish(RunStatus::Canceled, canceled_cause(canceled_by()));
+    }
+  }
+
+  AttemptEnd watch(const Launch& launch) {
+    WatchLimits limits;
+    if (estimator_.max_run_duration_seconds) {
+      if (!deadline_) deadline_ = unix_time() + static_cast<double>(*estimator_.max_run_duration_seconds);
+      limits.deadline = deadline_;
+    }
+    WatchCallbacks callbacks;
+    callbacks.on_running = [this](const std::string& detail) { announce(RunStatus::Running, detail); };
+    callbacks.on_canceling = [this] { announce(RunStatus::CancelRequested, "asked for by " + canceled_by()); };
+    callbacks.on_tick = [this] { heartbeat_.beat(); };
+    return watch_attempt(run_, launch, limits, signals_, callbacks);
+  }
+
+  EndCause cause_of(const Launch& launch, const AttemptEnd& end) {
+    if (end.stop == StopReason::canceled) return canceled_cause(canceled_by());
+    if (end.stop == StopReason::time_limit) return time_limit_cause(run_, *estimator_.max_run_duration_seconds);
+    if (end.stop == StopReason::none && end.status.code == contract::kExitDone) return completed_cause();
+    // How the launcher ended under our signals says nothing about the rank that failed.
+    const ExitStatus status = end.stop == StopReason::none ? end.status : ExitStatus{contract::kExitFailed, 0};
+    return find_cause(run_, launch.attempt, status, launch.mpi_log_offset, launch.by_mpirun);
+  }
+
+  std::string canceled_by() const {
+    if (!run_.cancel_requested()) return std::string("a signal to its supervisor (") + ::strsignal(signals_.stop_signal()) + ")";
+    const Json request = Json::parse(read_file(run_.path() / contract::kControl / "cancel"), nullptr, false);
+    return request.is_object() ? request.value("who", "an unknown user") : std::string("an unknown user");
+  }
+
+  std::string what_follows(NextMove move, int failures, double seconds) const {
+    const std::string attempt = "attempt " + std::to_string(attempt_);
+    if (move == NextMove::requeue) return attempt + " wants to be started again";
+    return attempt + " failed; restart " + std::to_string(failures) + " of " + std::to_string(estimator_.max_restarts) +
+           " in " + std::to_string(static_cast<int>(seconds)) + " s";
+  }
+
+  // False: canceled meanwhile.
+  bool pause_before_next(NextMove move, int failures, const EndCause& cause) {
+    const double seconds = move == NextMove::requeue ? 0 : back_off_seconds(failures);
+    announce(RunStatus::Starting, what_follows(move, failures, seconds), cause);
+    for (const double until = unix_time() + seconds; unix_time() < until;) {
+      if (wants_cancel(run_, signals_)) return false;
+      heartbeat_.beat();
+      signals_.wait(std::min(0.2, until - unix_time()));
+    }
+    return !wants_cancel(run_, signals_);
+  }
+
+  void record_end(const EndCause& cause) const {
+    const Json record{{"attempt", attempt_}, {"time", unix_time()}, {"cause", to_json(cause)}};
+    publish_file(run_.attempt_directory(attempt_) / "end.json",
+                 record.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+  }
+
+  void finish_after(NextMove move, const EndCause& cause) {
+    if (move == NextMove::cancel) return finish(RunStatus::Canceled, cause);
+    announce(RunStatus::Finalizing, "");
+    queue_.reset();   // nothing runs any more: the next run need not wait for the digests
+    write_manifest();
+    finish(move == NextMove::complete ? RunStatus::Completed : RunStatus::Failed, cause);
+  }
+
+  void finish(RunStatus status, const EndCause& cause) {
+    queue_.reset();
+    announce(status, cause.message, cause);
+  }
+
+  // Something the supervisor itself could not do: no program to start, a damaged record, a full disk.
+  void give_up(const Error& error) {
+    std::cerr << "lockstep supervise: " << error.message() << '\n';
+    sweep_run(run_.id());
+    finish(RunStatus::Failed, supervisor_cause(error));
+  }
+
+  void write_manifest() {
+    if (manifest_written_) return;
+    manifest_written_ = true;
+    try {
+      const auto files = list_outputs(run_, [this] { heartbeat_.beat(); });
+      publish_file(run_.path() / contract::kLogs / "75_job_post.txt", manifest_text(files));
+    } catch (const std::exception& e) {
+      std::cerr << "lockstep supervise: no list of outputs: " << e.what() << '\n';
+    }
+  }
+
+  RunDirectory run_;
+  OrphanGuard guard_;   // before the signal handlers: the guard has none of them
+  WaitSignals signals_;
+  Heartbeat heartbeat_;
+  Estimator estimator_;
+  LaunchPlan plan_;
+  std::unique_ptr<SlotQueue> queue_;
+  std::string launch_note_;
+  std::optional<double> deadline_;
+  int attempt_ = 0;
+  bool manifest_written_ = false;
+};
+
+void check_free(const RunDirectory& run) {
+  const RunSummary summary = run.summary();
+  if (is_terminal(summary.status))
+    fail(ErrorKind::usage, "run " + run.id() + " is over: " + std::string(status_name(summary.status)));
+  std::error_code ignored;
+  if (fs::exists(run.path() / "supervisor.json", ignored))
+    fail(ErrorKind::usage, "run " + run.id() + " has, or had, a supervisor already");
+}
+
+}  // namespace
+
+void supervise(const fs::path& run_directory) {
+  const RunDirectory run = RunDirectory::open(run_directory).value();
+  check_free(run);
+  ::signal(SIGPIPE, SIG_IGN);
+  // Processes whose parent ends become our children: they can be waited for, not only killed.
+  ::prctl(PR_SET_CHILD_SUBREAPER, 1);
+  run.record_supervisor();
+  Supervisor(run).supervise();
+}
+
+}  // namespace lockstep
