@@ -8,7 +8,8 @@
 namespace lockstep {
 namespace {
 
-static_assert(std::endian::native == std::endian::little, "the eight bytes of a step are taken as one little-endian word");
+static_assert(std::endian::native == std::endian::little,
+              "the eight bytes of a step are taken as one little-endian word");
 
 using Tables = std::array<std::array<std::uint32_t, 256>, 8>;
 

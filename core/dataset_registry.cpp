@@ -4,8 +4,8 @@
 #include <charconv>
 #include <chrono>
 #include <ctime>
-#include <optional>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "lockstep/core/nearest_names.h"
 #include "lockstep/core/publish.h"
@@ -33,7 +33,8 @@ fs::path record_path(const Workspace& workspace, const std::string& name, int ve
 std::optional<int> parse_version(std::string_view text) {
   int version = 0;
   const auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), version);
-  const bool sound = code == std::errc() && end == text.data() + text.size() && version >= 1 && version < 1'000'000'000 && text.front() != '0';
+  const bool sound = code == std::errc() && end == text.data() + text.size() && version >= 1 &&
+                     version < 1'000'000'000 && text.front() != '0';
   return sound ? std::optional(version) : std::nullopt;
 }
 
@@ -60,9 +61,14 @@ std::vector<std::string> dataset_names(const Workspace& workspace) {
 }
 
 std::string to_text(const DatasetRecord& record) {
-  const ordered_json json = {{"name", record.name},       {"version", record.version}, {"path", record.path.string()},
-                             {"sha256", record.sha256},   {"bytes", record.bytes},     {"source", record.source},
-                             {"description", record.description}, {"created", record.created}};
+  const ordered_json json = {{"name", record.name},
+                             {"version", record.version},
+                             {"path", record.path.string()},
+                             {"sha256", record.sha256},
+                             {"bytes", record.bytes},
+                             {"source", record.source},
+                             {"description", record.description},
+                             {"created", record.created}};
   return json.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n";
 }
 
@@ -83,7 +89,8 @@ Result<DatasetRecord> read_record(const Workspace& workspace, const std::string&
   } catch (const Failure& failure) {
     return failure.error();
   } catch (const ordered_json::exception&) {
-    return Error{ErrorKind::corrupt_data, "the record of data set " + name + " version " + std::to_string(version) + " is damaged",
+    return Error{ErrorKind::corrupt_data,
+                 "the record of data set " + name + " version " + std::to_string(version) + " is damaged",
                  file.string(), "register the data set again: that makes a new version"};
   }
 }
@@ -92,7 +99,9 @@ Result<DatasetRecord> read_record(const Workspace& workspace, const std::string&
 
 Result<DatasetRecord> register_dataset(const Workspace& workspace, DatasetRecord record) try {
   if (!is_valid_name(record.name)) {
-    return Error{ErrorKind::usage, "'" + record.name + "' cannot name a data set", {},
+    return Error{ErrorKind::usage,
+                 "'" + record.name + "' cannot name a data set",
+                 {},
                  "use letters, digits, '.', '_' and '-', at most 128, and begin with a letter or a digit"};
   }
   record.path = fs::absolute(record.path).lexically_normal();
@@ -118,15 +127,19 @@ Result<DatasetRecord> find_dataset(const Workspace& workspace, std::string_view 
   const auto versions = is_valid_name(name) ? versions_of(workspace, name) : std::vector<int>();
   if (versions.empty()) {
     const auto names = dataset_names(workspace);
-    const std::string others = names.empty() ? "; none is registered in " + workspace.datasets().string() : suggestion(name, names);
-    return Error{ErrorKind::usage, "there is no data set '" + name + "'" + others, {}, "`lockstep data list` shows all"};
+    const std::string others =
+        names.empty() ? "; none is registered in " + workspace.datasets().string() : suggestion(name, names);
+    return Error{
+        ErrorKind::usage, "there is no data set '" + name + "'" + others, {}, "`lockstep data list` shows all"};
   }
   if (at == std::string_view::npos) return read_record(workspace, name, versions.back());
   const std::string_view typed = reference.substr(at + 1);
   const auto version = parse_version(typed);
   if (!version || !std::binary_search(versions.begin(), versions.end(), *version)) {
-    return Error{ErrorKind::usage, "data set " + name + " has no version '" + std::string(typed) + "'; it has " +
-                 std::to_string(versions.front()) + " to " + std::to_string(versions.back()), {},
+    return Error{ErrorKind::usage,
+                 "data set " + name + " has no version '" + std::string(typed) + "'; it has " +
+                     std::to_string(versions.front()) + " to " + std::to_string(versions.back()),
+                 {},
                  "write " + name + " for the newest version"};
   }
   return read_record(workspace, name, *version);

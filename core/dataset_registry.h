@@ -1,4 +1,5 @@
-// Registered data sets: datasets/NAME/VERSION.json in the workspace, versions counted from 1, never changed once written.
+// Registered data sets: datasets/NAME/VERSION.json in the workspace, versions counted from 1, never changed once
+// written.
 #pragma once
 
 #include <cstdint>
@@ -15,18 +16,18 @@ namespace lockstep {
 
 struct DatasetRecord {
   std::string name;
-  int version = 0;                   // given by register_dataset
-  std::filesystem::path path;        // absolute (made so from the current directory); a file or a folder
-  std::string sha256;                // of the file; empty for a folder
+  int version = 0;             // given by register_dataset
+  std::filesystem::path path;  // absolute (made so from the current directory); a file or a folder
+  std::string sha256;          // of the file; empty for a folder
   std::int64_t bytes = 0;
-  std::string source;                // where it came from: an address or a path
-  std::string description;           // "60,000 training and 10,000 test images of 1x28x28, 10 classes"
-  std::string created;               // UTC, ISO 8601; empty: now
+  std::string source;       // where it came from: an address or a path
+  std::string description;  // "60,000 training and 10,000 test images of 1x28x28, 10 classes"
+  std::string created;      // UTC, ISO 8601; empty: now
 };
 
-// Claims the next version (mkdir-like: exclusive creation) and writes the record. The same path and digest as the newest
-// version: returns that one, nothing is written. Usage error for a name that is not valid, environment error when the
-// workspace cannot be written.
+// Claims the next version (mkdir-like: exclusive creation) and writes the record. The same path and digest as the
+// newest version: returns that one, nothing is written. Usage error for a name that is not valid, environment error
+// when the workspace cannot be written.
 Result<DatasetRecord> register_dataset(const Workspace& workspace, DatasetRecord record);
 
 // "NAME" (newest) or "NAME@3". Usage error with the nearest names when unknown.

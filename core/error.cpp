@@ -16,7 +16,8 @@ std::string Error::message() const {
 int exit_code(ErrorKind kind) { return kind == ErrorKind::usage ? 2 : 1; }
 
 namespace {
-constexpr std::array<std::string_view, 5> kKindNames = {"usage", "environment", "peer_lost", "corrupt_data", "internal"};
+constexpr std::array<std::string_view, 5> kKindNames = {"usage", "environment", "peer_lost", "corrupt_data",
+                                                        "internal"};
 }
 
 std::string_view error_kind_name(ErrorKind kind) { return kKindNames.at(static_cast<std::size_t>(kind)); }
@@ -36,7 +37,8 @@ void fail(ErrorKind kind, std::string what, std::string hint, std::string where)
 
 void fail_errno(std::string what, std::string hint, std::string where) {
   const int code = errno;
-  fail(ErrorKind::environment, std::move(what) + ": " + std::generic_category().message(code), std::move(hint), std::move(where));
+  fail(ErrorKind::environment, std::move(what) + ": " + std::generic_category().message(code), std::move(hint),
+       std::move(where));
 }
 
 Error to_error(const std::exception& e) {

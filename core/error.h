@@ -12,11 +12,11 @@ namespace lockstep {
 
 // Decides the exit code, and whether a supervisor may try again.
 enum class ErrorKind {
-  usage,        // bad input: an option, a file the user wrote, data of the wrong shape. Exit code 2, never retried
-  environment,  // the machine lacks something: a full disk, no GPU, a missing program. Exit code 1
-  peer_lost,    // another rank died, hung or disagrees. Exit code 1
-  corrupt_data, // a file that Lockstep wrote or verified is damaged. Exit code 1
-  internal,     // a bug in Lockstep. Exit code 1
+  usage,         // bad input: an option, a file the user wrote, data of the wrong shape. Exit code 2, never retried
+  environment,   // the machine lacks something: a full disk, no GPU, a missing program. Exit code 1
+  peer_lost,     // another rank died, hung or disagrees. Exit code 1
+  corrupt_data,  // a file that Lockstep wrote or verified is damaged. Exit code 1
+  internal,      // a bug in Lockstep. Exit code 1
 };
 
 struct Error {
@@ -32,7 +32,8 @@ struct Error {
 // The exit code a program ends with: 2 for usage, 1 for the rest.
 int exit_code(ErrorKind kind);
 
-// "usage", "environment", "peer_lost", "corrupt_data", "internal": as records spell the kind. Back: empty for any other word.
+// "usage", "environment", "peer_lost", "corrupt_data", "internal": as records spell the kind. Back: empty for any other
+// word.
 std::string_view error_kind_name(ErrorKind kind);
 std::optional<ErrorKind> parse_error_kind(std::string_view name);
 

@@ -11,8 +11,8 @@
 namespace lockstep {
 namespace {
 
-constexpr std::int64_t kTypeString = 7;  // DataType.DT_STRING
-constexpr std::int64_t kClassTensor = 2; // DataClass.DATA_CLASS_TENSOR
+constexpr std::int64_t kTypeString = 7;   // DataType.DT_STRING
+constexpr std::int64_t kClassTensor = 2;  // DataClass.DATA_CLASS_TENSOR
 
 std::string event_at(double wall_time, std::int64_t step) {
   std::string event;
@@ -34,7 +34,8 @@ std::string with_value(std::string event, std::string_view value) {
 // A conversion out of range would be undefined behaviour.
 float to_float(double value) {
   constexpr double kLargest = std::numeric_limits<float>::max();
-  if (std::abs(value) > kLargest) return std::copysign(std::numeric_limits<float>::infinity(), static_cast<float>(std::copysign(1.0, value)));
+  if (std::abs(value) > kLargest)
+    return std::copysign(std::numeric_limits<float>::infinity(), static_cast<float>(std::copysign(1.0, value)));
   return static_cast<float>(value);
 }
 
@@ -43,7 +44,10 @@ std::size_t utf8_length(std::string_view text) {
   const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
   const unsigned char lead = byte(0);
   if (lead < 0x80) return 1;
-  const std::size_t length = lead >= 0xC2 && lead < 0xE0 ? 2 : (lead & 0xF0) == 0xE0 ? 3 : lead >= 0xF0 && lead < 0xF5 ? 4 : 0;
+  const std::size_t length = lead >= 0xC2 && lead < 0xE0   ? 2
+                             : (lead & 0xF0) == 0xE0       ? 3
+                             : lead >= 0xF0 && lead < 0xF5 ? 4
+                                                           : 0;
   if (length == 0 || text.size() < length) return 0;
   for (std::size_t i = 1; i < length; ++i) {
     if ((byte(i) & 0xC0) != 0x80) return 0;

@@ -1,5 +1,5 @@
-// The bytes of TensorBoard's events: TensorFlow's event.proto, summary.proto and tensor.proto by hand, and the frame around
-// each record. Pure functions; event_file.h reads and writes the files.
+// The bytes of TensorBoard's events: TensorFlow's event.proto, summary.proto and tensor.proto by hand, and the frame
+// around each record. Pure functions; event_file.h reads and writes the files.
 #pragma once
 
 #include <cstdint>

@@ -23,10 +23,14 @@ namespace {
 namespace fs = std::filesystem;
 constexpr std::string_view kPrefix = "events.out.tfevents.";
 
-double seconds_now() { return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count(); }
+double seconds_now() {
+  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
 
 // A time that is no number would make readers refuse the rest of the file.
-double sound_time(std::optional<double> wall_time) { return wall_time && std::isfinite(*wall_time) ? *wall_time : seconds_now(); }
+double sound_time(std::optional<double> wall_time) {
+  return wall_time && std::isfinite(*wall_time) ? *wall_time : seconds_now();
+}
 
 // The second to name a new file by: now, but later than every file already there, whatever other hosts' clocks say.
 std::int64_t next_second(const fs::path& directory) {
@@ -46,7 +50,8 @@ std::int64_t next_second(const fs::path& directory) {
 fs::path file_name(std::int64_t second, int number) {
   char digits[32];
   std::snprintf(digits, sizeof digits, "%010lld", static_cast<long long>(second));
-  return std::string(kPrefix) + digits + "." + host_name() + "." + std::to_string(::getpid()) + "." + std::to_string(number);
+  return std::string(kPrefix) + digits + "." + host_name() + "." + std::to_string(::getpid()) + "." +
+         std::to_string(number);
 }
 
 }  // namespace
@@ -77,7 +82,8 @@ bool EventFileWriter::scalar(std::string_view tag, double value, std::int64_t st
   return write_record(encode_scalar(tag, value, step, sound_time(wall_time)));
 }
 
-bool EventFileWriter::text(std::string_view tag, std::string_view value, std::int64_t step, std::optional<double> wall_time) {
+bool EventFileWriter::text(std::string_view tag, std::string_view value, std::int64_t step,
+                           std::optional<double> wall_time) {
   return write_record(encode_text(tag, value, step, sound_time(wall_time)));
 }
 
@@ -92,8 +98,8 @@ bool EventFileWriter::write_record(std::string_view event) {
   if (written == static_cast<ssize_t>(record.size())) return true;
   if (written < 0) return false;
 
-  // The disk filled up within the record. Half a record in the middle would end the file for every reader: take it back,
-  // and where even that fails write no more.
+  // The disk filled up within the record. Half a record in the middle would end the file for every reader: take it
+  // back, and where even that fails write no more.
   struct stat now {};
   const bool undone = ::fstat(file_, &now) == 0 && ::ftruncate(file_, now.st_size - written) == 0;
   if (!undone) ::close(std::exchange(file_, -1));

@@ -45,11 +45,11 @@ class EventFileWriter {
 };
 
 // All scalars below `directory` (not its subdirectories), files in name order, whoever wrote them: both the old form
-// (simple_value) and the tensor form (plugin "scalars", DT_FLOAT or DT_DOUBLE) are understood. A record with step s removes what the tag holds
-// at steps >= s from *earlier files* (a resumed attempt supersedes), as TensorBoard does. A torn tail ends a file
-// silently; any other damage ends that file with a line in `warnings`.
+// (simple_value) and the tensor form (plugin "scalars", DT_FLOAT or DT_DOUBLE) are understood. A record with step s
+// removes what the tag holds at steps >= s from *earlier files* (a resumed attempt supersedes), as TensorBoard does. A
+// torn tail ends a file silently; any other damage ends that file with a line in `warnings`.
 struct ScalarLog {
-  std::vector<ScalarEvent> events;      // grouped by tag in order of first appearance, ascending by step
+  std::vector<ScalarEvent> events;  // grouped by tag in order of first appearance, ascending by step
   std::vector<std::string> warnings;
 };
 ScalarLog read_scalars(const std::filesystem::path& directory);

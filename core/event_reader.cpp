@@ -38,7 +38,8 @@ class RecordReader {
     if (!take(header, kHeader)) return false;
     std::uint64_t length = 0;
     std::memcpy(&length, header, 8);
-    if (stored_checksum(header + 8) != masked_crc32c({header, 8})) return damage("the checksum of a record's length is wrong");
+    if (stored_checksum(header + 8) != masked_crc32c({header, 8}))
+      return damage("the checksum of a record's length is wrong");
     if (length > kLongestRecord) return damage("a record is longer than 1 GiB");
     if (length + kTrailer > rest_) return false;  // torn: the writer was killed
     event.resize(length);
@@ -145,7 +146,8 @@ class ScalarCollector {
       if (earlier == tag.events.end()) continue;
       const auto by_step = [](const ScalarEvent& a, const ScalarEvent& b) { return a.step < b.step; };
       const std::int64_t resumed = std::min_element(earlier, tag.events.end(), by_step)->step;
-      tag.events.erase(std::remove_if(tag.events.begin(), earlier, [&](const auto& e) { return e.step >= resumed; }), earlier);
+      tag.events.erase(std::remove_if(tag.events.begin(), earlier, [&](const auto& e) { return e.step >= resumed; }),
+                       earlier);
       std::stable_sort(tag.events.begin(), tag.events.end(), by_step);
       tag.earlier = tag.events.size();
     }
@@ -220,8 +222,8 @@ ScalarLog read_scalars(const fs::path& directory) {
       if (!collector.add(event)) reader.damage("a record is no TensorBoard event");
     }
     if (!reader.problem().empty()) {
-      log.warnings.push_back(path.string() + ": " + reader.problem() + " (before byte " + std::to_string(reader.position()) +
-                             "); what follows is left out");
+      log.warnings.push_back(path.string() + ": " + reader.problem() + " (before byte " +
+                             std::to_string(reader.position()) + "); what follows is left out");
     }
     collector.end_file();
   }

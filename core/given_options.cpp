@@ -64,7 +64,8 @@ std::optional<Error> assign_repeated(const OptionEntry& entry, const std::vector
 
 }  // namespace
 
-std::optional<Error> assign_options(const std::vector<GivenOption>& given, void* config, OptionTableBase::Origins& origins) {
+std::optional<Error> assign_options(const std::vector<GivenOption>& given, void* config,
+                                    OptionTableBase::Origins& origins) {
   std::map<const OptionEntry*, const GivenOption*> first;
   for (const GivenOption& option : given) {
     const auto [earlier, is_new] = first.emplace(option.entry, &option);
@@ -77,8 +78,9 @@ std::optional<Error> assign_options(const std::vector<GivenOption>& given, void*
     if (!is_new) {
       const GivenOption& other = *earlier->second;
       const std::string at = other.where == option.where ? "" : " (first at " + other.where + ")";
-      return Error{ErrorKind::usage, option.typed + " is given twice: '" + other.text + "' and '" + option.text + "'" + at,
-                   option.where, "keep one of them"};
+      return Error{ErrorKind::usage,
+                   option.typed + " is given twice: '" + other.text + "' and '" + option.text + "'" + at, option.where,
+                   "keep one of them"};
     }
     const std::string problem = option.entry->set(config, option.text);
     if (!problem.empty()) return bad_value(option, problem);

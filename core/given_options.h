@@ -12,7 +12,7 @@ namespace lockstep {
 
 struct GivenOption {
   const OptionEntry* entry = nullptr;
-  std::string typed;      // "--node_count" or "node_count": as messages repeat it
+  std::string typed;  // "--node_count" or "node_count": as messages repeat it
   std::string text;
   std::string where;      // "command line" or "job.ini:3"
   bool no_value = false;  // "name =" in a file: a list of no elements
@@ -20,6 +20,7 @@ struct GivenOption {
 
 // Sets every member that one source (a command line, a file) names, in the order given, and notes where from. What the
 // struct held before yields: a list as a whole, of KeyValues the keys that are named again.
-std::optional<Error> assign_options(const std::vector<GivenOption>& given, void* config, OptionTableBase::Origins& origins);
+std::optional<Error> assign_options(const std::vector<GivenOption>& given, void* config,
+                                    OptionTableBase::Origins& origins);
 
 }  // namespace lockstep

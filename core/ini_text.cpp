@@ -14,7 +14,8 @@ bool is_control(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x
 
 std::string_view trim(std::string_view text) {
   const auto begin = text.find_first_not_of(kBlanks);
-  return begin == std::string_view::npos ? std::string_view() : text.substr(begin, text.find_last_not_of(kBlanks) - begin + 1);
+  return begin == std::string_view::npos ? std::string_view()
+                                         : text.substr(begin, text.find_last_not_of(kBlanks) - begin + 1);
 }
 
 // '#' begins a comment at the start of a text and after a blank: "colour = #fff" would be one, "issue#7" is not.
@@ -56,7 +57,8 @@ Error bad_line(const std::string& where, std::string what, std::string hint = {}
   return {ErrorKind::usage, std::move(what), where, std::move(hint)};
 }
 
-constexpr const char* kQuotingHint = "a text that begins with a quotation mark ends with one; write \\\" and \\\\ for the marks inside";
+constexpr const char* kQuotingHint =
+    "a text that begins with a quotation mark ends with one; write \\\" and \\\\ for the marks inside";
 
 // "key = value", "key" or either in quotation marks.
 std::optional<Error> read_entry(std::string_view text, IniLine& line) {

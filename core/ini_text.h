@@ -11,8 +11,8 @@
 namespace lockstep {
 
 struct IniLine {
-  std::string where;                 // "job.ini:3"
-  std::string section;               // "" above the first [section]
+  std::string where;    // "job.ini:3"
+  std::string section;  // "" above the first [section]
   std::string key;
   std::optional<std::string> value;  // absent: the line has no "="
   bool key_quoted = false;

@@ -14,7 +14,8 @@ std::string plain(std::string_view name) {
   return text;
 }
 
-// Edits that turn a into b: insert, delete, replace, swap two neighbours (optimal string alignment). Three rows are enough.
+// Edits that turn a into b: insert, delete, replace, swap two neighbours (optimal string alignment). Three rows are
+// enough.
 std::size_t distance(const std::string& a, const std::string& b) {
   std::vector<std::size_t> before(b.size() + 1), last(b.size() + 1), row(b.size() + 1);
   for (std::size_t j = 0; j <= b.size(); ++j) last[j] = j;

@@ -26,18 +26,21 @@ auto number_check(Sound sound, std::string otherwise) {
 
 template <typename T>
 auto at_least(T lowest) {
-  return number_check([lowest](auto value) { return value >= lowest; }, "must be at least " + OptionValue<T>::format(lowest).front());
+  return number_check([lowest](auto value) { return value >= lowest; },
+                      "must be at least " + OptionValue<T>::format(lowest).front());
 }
 
 template <typename T>
 auto above(T limit) {
-  return number_check([limit](auto value) { return value > limit; }, "must be greater than " + OptionValue<T>::format(limit).front());
+  return number_check([limit](auto value) { return value > limit; },
+                      "must be greater than " + OptionValue<T>::format(limit).front());
 }
 
 template <typename T>
 auto between(T lowest, T highest) {
-  return number_check([lowest, highest](auto value) { return lowest <= value && value <= highest; },
-                      "must be between " + OptionValue<T>::format(lowest).front() + " and " + OptionValue<T>::format(highest).front());
+  return number_check(
+      [lowest, highest](auto value) { return lowest <= value && value <= highest; },
+      "must be between " + OptionValue<T>::format(lowest).front() + " and " + OptionValue<T>::format(highest).front());
 }
 
 // One word out of a fixed set; names the nearest when it is another.

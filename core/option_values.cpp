@@ -17,8 +17,9 @@ std::string parse_whole(const std::string& text, T& value) {
   const char* end = text.data() + text.size();
   const auto [stop, code] = std::from_chars(text.data(), end, parsed);
   if (stop != end || code == std::errc::invalid_argument) {
-    const bool negative = std::is_unsigned_v<T> && text.size() > 1 && text[0] == '-' &&
-                          std::all_of(text.begin() + 1, text.end(), [](unsigned char c) { return std::isdigit(c) != 0; });
+    const bool negative =
+        std::is_unsigned_v<T> && text.size() > 1 && text[0] == '-' &&
+        std::all_of(text.begin() + 1, text.end(), [](unsigned char c) { return std::isdigit(c) != 0; });
     return negative ? "must not be negative" : "is not a whole number";
   }
   if (code == std::errc::result_out_of_range) {

@@ -52,13 +52,16 @@ class OptionTaker {
     if (entry != nullptr) return *entry;
     std::vector<std::string> names;
     for (const OptionEntry& known : table_.entries()) names.push_back(known.name);
-    fail_here("unknown option " + typed + suggestion(typed.substr(std::min(typed.find_first_not_of('-'), typed.size())), names));
+    fail_here("unknown option " + typed +
+              suggestion(typed.substr(std::min(typed.find_first_not_of('-'), typed.size())), names));
   }
 
   static std::string take_value(std::vector<std::string>& words, const std::string& typed, const OptionEntry& entry) {
     // After an ordinary option "--other" means that its value was forgotten; "--name=--other" says it is meant.
-    const bool missing = words.empty() || words.front() == "--" || (words.front().starts_with("--") && !entry.is_key_values);
-    if (missing) fail_here(typed + " needs a value: " + typed + " " + (entry.value_name.empty() ? "VALUE" : entry.value_name));
+    const bool missing =
+        words.empty() || words.front() == "--" || (words.front().starts_with("--") && !entry.is_key_values);
+    if (missing)
+      fail_here(typed + " needs a value: " + typed + " " + (entry.value_name.empty() ? "VALUE" : entry.value_name));
     std::string value = words.front();
     words.erase(words.begin());
     return value;
@@ -71,7 +74,8 @@ class OptionTaker {
 
 const OptionEntry* OptionTableBase::find(std::string_view name) const {
   const std::string wanted = with_dashes(name);
-  const auto at = std::find_if(entries_.begin(), entries_.end(), [&](const OptionEntry& e) { return e.name == wanted; });
+  const auto at =
+      std::find_if(entries_.begin(), entries_.end(), [&](const OptionEntry& e) { return e.name == wanted; });
   return at == entries_.end() ? nullptr : &*at;
 }
 

@@ -4,7 +4,8 @@
 //   struct TrainConfig { int epochs = 2; std::optional<double> clip; KeyValues tags; };
 //   OptionTable<TrainConfig> table;
 //   table.group("Training").add("epochs", &TrainConfig::epochs, "N", "passes over the data set", at_least(1));
-//   table.add("clip", &TrainConfig::clip, "NORM", "limit of the gradient's norm").add("tags", &TrainConfig::tags, "KEY=VALUE", "labels");
+//   table.add("clip", &TrainConfig::clip, "NORM", "limit of the gradient's norm");
+//   table.add("tags", &TrainConfig::tags, "KEY=VALUE", "labels of the run");
 #pragma once
 
 #include <cstdint>
@@ -27,16 +28,16 @@ using KeyValues = std::vector<std::pair<std::string, std::string>>;
 
 // How one option's text becomes a struct's member and back. Made by OptionTable::add, not by hand.
 struct OptionEntry {
-  std::string name;          // with dashes: "batch-size"; underscores are accepted wherever the name is typed
-  std::string value_name;    // "N", "PATH"; empty for a switch
-  std::string help;          // one sentence; the default is appended by the table
-  std::string group;         // heading in the help
-  bool repeated = false;     // may be given several times
-  bool is_key_values = false;// KeyValues: a section of the INI file as well
-  bool is_switch = false;    // bool: "--name" alone means true; "--name=false" works too
-  std::function<std::string(void* config, const std::string& text)> set;   // "" or what is wrong with the text
-  std::function<std::vector<std::string>(const void* config)> get;         // the value(s) as text that `set` understands
-  std::function<void(void* config)> reset;                                 // back to T{}: an empty list
+  std::string name;            // with dashes: "batch-size"; underscores are accepted wherever the name is typed
+  std::string value_name;      // "N", "PATH"; empty for a switch
+  std::string help;            // one sentence; the default is appended by the table
+  std::string group;           // heading in the help
+  bool repeated = false;       // may be given several times
+  bool is_key_values = false;  // KeyValues: a section of the INI file as well
+  bool is_switch = false;      // bool: "--name" alone means true; "--name=false" works too
+  std::function<std::string(void* config, const std::string& text)> set;  // "" or what is wrong with the text
+  std::function<std::vector<std::string>(const void* config)> get;        // the value(s) as text that `set` understands
+  std::function<void(void* config)> reset;                                // back to T{}: an empty list
 };
 
 class OptionTableBase {
@@ -61,7 +62,8 @@ class OptionTableBase {
                                      std::vector<std::string>* positional = nullptr) const;
 
   // "name = value" lines, # comments, no sections needed; errors carry file:line. Repeated names where allowed.
-  // KeyValues also as a section: "[tags]", then "key = value" lines up to the next section. The whole syntax: core/README.md.
+  // KeyValues also as a section: "[tags]", then "key = value" lines up to the next section. The whole syntax:
+  // core/README.md.
   Result<Origins> parse_ini(std::string_view text, std::string_view file_name, void* config) const;
 
   // The INI text that gives this config again when parsed onto `defaults`; values equal to the default are left out.
@@ -75,8 +77,8 @@ class OptionTableBase {
 
 // Text <-> value. Specialised for: bool, int, std::int64_t, std::uint64_t, double, std::string, std::filesystem::path,
 // std::optional<T>, and KeyValues ("key=value", repeated), std::vector<std::string> (repeated).
-// parse returns "" or what is wrong ("is not a whole number"); a repeated type gains an element by it. Numbers are decimal,
-// fit their type and are finite. An empty text makes an optional empty.
+// parse returns "" or what is wrong ("is not a whole number"); a repeated type gains an element by it. Numbers are
+// decimal, fit their type and are finite. An empty text makes an optional empty.
 template <typename T>
 struct OptionValue {
   static std::string parse(const std::string& text, T& value);
@@ -123,7 +125,8 @@ class OptionTable : public OptionTableBase {
     return *this;
   }
 
-  // check: "" or what is wrong with the parsed value, for example "must be at least 1" (option_checks.h has the usual ones).
+  // check: "" or what is wrong with the parsed value, for example "must be at least 1" (option_checks.h has the usual
+  // ones).
   template <typename T>
   OptionTable& add(std::string name, T Config::*member, std::string value_name, std::string help,
                    std::type_identity_t<std::function<std::string(const T&)>> check = {}) {
@@ -139,7 +142,9 @@ class OptionTable : public OptionTableBase {
       std::string problem = OptionValue<T>::parse(text, value);
       return problem.empty() && check ? check(value) : problem;
     };
-    entry.get = [member](const void* config) { return OptionValue<T>::format(static_cast<const Config*>(config)->*member); };
+    entry.get = [member](const void* config) {
+      return OptionValue<T>::format(static_cast<const Config*>(config)->*member);
+    };
     entry.reset = [member](void* config) { static_cast<Config*>(config)->*member = T{}; };
     add_entry(std::move(entry));
     return *this;

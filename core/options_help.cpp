@@ -54,7 +54,8 @@ std::string OptionTableBase::help(const void* defaults, std::string_view usage) 
   std::string page = "usage: " + std::string(usage) + "\n";
   const std::string* group = nullptr;
   for (const OptionEntry& entry : entries_) {
-    if (group == nullptr || *group != entry.group) page += "\n" + (entry.group.empty() ? "Options" : entry.group) + "\n";
+    if (group == nullptr || *group != entry.group)
+      page += "\n" + (entry.group.empty() ? "Options" : entry.group) + "\n";
     group = &entry.group;
     const std::string left = left_side(entry);
     page += left;

@@ -27,9 +27,11 @@ std::vector<std::string> names_of(const OptionTableBase& table, bool sections_on
 Result<GivenOption> read_field(const OptionTableBase& table, const IniLine& line) {
   const OptionEntry* entry = table.find(line.key);
   if (entry == nullptr) {
-    return Error{ErrorKind::usage, "unknown field " + line.key + suggestion(line.key, names_of(table, false)), line.where, {}};
+    return Error{
+        ErrorKind::usage, "unknown field " + line.key + suggestion(line.key, names_of(table, false)), line.where, {}};
   }
-  if (!line.value) return Error{ErrorKind::usage, line.key + " has no value: expected " + line.key + " = …", line.where, {}};
+  if (!line.value)
+    return Error{ErrorKind::usage, line.key + " has no value: expected " + line.key + " = …", line.where, {}};
   const bool no_value = entry->repeated && line.value->empty() && !line.value_quoted;
   return GivenOption{entry, line.key, *line.value, line.where, no_value};
 }
@@ -38,16 +40,19 @@ Result<GivenOption> read_field(const OptionTableBase& table, const IniLine& line
 Result<GivenOption> read_section_line(const OptionTableBase& table, const IniLine& line) {
   const OptionEntry* section = table.find(line.section);
   if (section == nullptr || !section->is_key_values) {
-    const std::string what = section == nullptr ? "unknown section [" + line.section + "]" + suggestion(line.section, names_of(table, true))
-                                                : "[" + line.section + "] is a field, not a section";
-    return Error{ErrorKind::usage, what, line.where, section == nullptr ? "" : "write " + line.section + " = … above the first section"};
+    const std::string what =
+        section == nullptr ? "unknown section [" + line.section + "]" + suggestion(line.section, names_of(table, true))
+                           : "[" + line.section + "] is a field, not a section";
+    return Error{ErrorKind::usage, what, line.where,
+                 section == nullptr ? "" : "write " + line.section + " = … above the first section"};
   }
   if (line.key.find('=') != std::string::npos) {
     return Error{ErrorKind::usage, "'" + line.key + "' cannot be a key: it holds an '='", line.where, {}};
   }
   if (!line.key_quoted && table.find(line.key) != nullptr) {
-    return Error{ErrorKind::usage, line.key + " is a field, but stands in the section [" + line.section + "]", line.where,
-                 "move it above the first section, or write \"" + line.key + "\" in quotation marks if the key is meant"};
+    return Error{
+        ErrorKind::usage, line.key + " is a field, but stands in the section [" + line.section + "]", line.where,
+        "move it above the first section, or write \"" + line.key + "\" in quotation marks if the key is meant"};
   }
   return GivenOption{section, line.section, line.key + "=" + line.value.value_or(""), line.where};
 }
@@ -57,19 +62,22 @@ bool key_needs_quotes(const OptionTableBase& table, const std::string& key) {
   return table.find(key) != nullptr || key.starts_with('[') || key.starts_with('#');
 }
 
-std::string section_text(const OptionTableBase& table, const OptionEntry& entry, const std::vector<std::string>& texts) {
+std::string section_text(const OptionTableBase& table, const OptionEntry& entry,
+                         const std::vector<std::string>& texts) {
   std::string section = "\n[" + with_underscores(entry.name) + "]\n";
   for (const std::string& text : texts) {
     const auto equals = text.find('=');
     const std::string key = text.substr(0, equals), value = text.substr(equals + 1);
-    section += (key_needs_quotes(table, key) ? ini_quoted(key) : ini_word(key)) + " =" + (value.empty() ? "" : " " + ini_word(value)) + "\n";
+    section += (key_needs_quotes(table, key) ? ini_quoted(key) : ini_word(key)) + " =" +
+               (value.empty() ? "" : " " + ini_word(value)) + "\n";
   }
   return section;
 }
 
 }  // namespace
 
-Result<OptionTableBase::Origins> OptionTableBase::parse_ini(std::string_view text, std::string_view file_name, void* config) const {
+Result<OptionTableBase::Origins> OptionTableBase::parse_ini(std::string_view text, std::string_view file_name,
+                                                            void* config) const {
   auto lines = read_ini(text, file_name);
   if (!lines) return lines.error();
   std::vector<GivenOption> given;
@@ -89,14 +97,17 @@ std::string OptionTableBase::to_ini(const void* config, const void* defaults) co
     const auto values = entry.get(config), usual = entry.get(defaults);
     if (values == usual) continue;
     const std::string name = with_underscores(entry.name);
-    const bool emptied = values.empty() || (entry.is_key_values && !usual.empty());  // KeyValues would add to the default
+    const bool emptied =
+        values.empty() || (entry.is_key_values && !usual.empty());  // KeyValues would add to the default
     if (emptied) fields += name + " =\n";
     if (entry.is_key_values) {
       if (!values.empty()) sections += section_text(*this, entry, values);
       continue;
     }
     for (const std::string& value : values) {
-      fields += name + " =" + (value.empty() && !entry.repeated ? "" : " " + (value.empty() ? ini_quoted(value) : ini_word(value))) + "\n";
+      fields += name + " =" +
+                (value.empty() && !entry.repeated ? "" : " " + (value.empty() ? ini_quoted(value) : ini_word(value))) +
+                "\n";
     }
   }
   return fields + sections;

@@ -32,8 +32,8 @@ class TemporaryFile {
  public:
   TemporaryFile(const fs::path& target, std::string_view bytes, unsigned mode) : target_(target) {
     static std::atomic<unsigned> count{0};
-    path_ = parent_of(target) / ("." + target.filename().string() + ".tmp-" + std::to_string(::getpid()) + "-" +
-                                 std::to_string(count++));
+    path_ = parent_of(target) /
+            ("." + target.filename().string() + ".tmp-" + std::to_string(::getpid()) + "-" + std::to_string(count++));
     ::unlink(path_.c_str());  // left by a process of the same pid that was killed: nobody else uses the name
     fd_ = FileDescriptor(::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode));
     if (!fd_) fail_errno("cannot write " + target.string());
@@ -60,7 +60,8 @@ class TemporaryFile {
       // NFS may answer a repeated request with an error although the rename was done: what lies there decides.
       const int code = errno;
       struct stat there {};
-      const bool done = ::stat(target_.c_str(), &there) == 0 && there.st_ino == written.st_ino && there.st_dev == written.st_dev;
+      const bool done =
+          ::stat(target_.c_str(), &there) == 0 && there.st_ino == written.st_ino && there.st_dev == written.st_dev;
       errno = code;
       if (!done) fail_errno("cannot replace " + target_.string());
     }
@@ -141,7 +142,8 @@ std::string read_file(const fs::path& path, std::size_t limit_bytes) {
     if (got < 0) fail_errno("cannot read " + path.string());
     if (got == 0) return bytes;
     if (bytes.size() + static_cast<std::size_t>(got) > limit_bytes) {
-      fail(ErrorKind::corrupt_data, path.string() + " is larger than the limit of " + std::to_string(limit_bytes) + " bytes");
+      fail(ErrorKind::corrupt_data,
+           path.string() + " is larger than the limit of " + std::to_string(limit_bytes) + " bytes");
     }
     bytes.append(piece, static_cast<std::size_t>(got));
   }

@@ -8,10 +8,11 @@
 
 namespace lockstep {
 
-// Replaces `path` by `bytes`: temporary file in the same directory, fsync, rename, fsync of the directory. A reader sees
-// the old bytes or the new ones, never a mixture. mode: permission bits of a new file; a replaced file keeps its own.
-// Throws Failure(environment) with the path and errno's text; the old file is then unharmed and the temporary one gone.
-// (Only a failing fsync of the directory leaves the new file in place: complete, but not yet safe from a power cut.)
+// Replaces `path` by `bytes`: temporary file in the same directory, fsync, rename, fsync of the directory. A reader
+// sees the old bytes or the new ones, never a mixture. mode: permission bits of a new file; a replaced file keeps its
+// own. Throws Failure(environment) with the path and errno's text; the old file is then unharmed and the temporary one
+// gone. (Only a failing fsync of the directory leaves the new file in place: complete, but not yet safe from a power
+// cut.)
 void publish_file(const std::filesystem::path& path, std::string_view bytes, unsigned mode = 0600);
 
 // The same, but never replaces: false when something has that name already, which is then left as it is. Of several

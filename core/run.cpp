@@ -31,7 +31,8 @@ int attempt_from_environment() {
   int attempt = 0;
   const auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), attempt);
   if (code != std::errc() || end != text.data() + text.size() || attempt < 1) {
-    fail(ErrorKind::usage, std::string(contract::kAttempt) + " is '" + text + "', expected a whole number of at least 1");
+    fail(ErrorKind::usage,
+         std::string(contract::kAttempt) + " is '" + text + "', expected a whole number of at least 1");
   }
   return attempt;
 }
@@ -43,14 +44,17 @@ std::string attempt_name(int attempt) {
 }
 
 // Records never fail for bytes that are not UTF-8; they become U+FFFD.
-std::string to_text(const ordered_json& json) { return json.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n"; }
+std::string to_text(const ordered_json& json) {
+  return json.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n";
+}
 
 // {"key": "value", …}; an absent file is an empty one.
 ordered_json read_object(const fs::path& path) {
   std::error_code ignored;
   if (!fs::exists(path, ignored)) return ordered_json::object();
   ordered_json json = ordered_json::parse(read_file(path, 16 << 20), nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object()) fail(ErrorKind::corrupt_data, "not a JSON object", "restore it, or delete it to start anew", path.string());
+  if (!json.is_object())
+    fail(ErrorKind::corrupt_data, "not a JSON object", "restore it, or delete it to start anew", path.string());
   return json;
 }
 
@@ -66,17 +70,18 @@ struct Run::State {
   std::optional<EventFileWriter> metrics;
   std::optional<Clock::time_point> failed_at;  // when the event file could not be made
   bool warned = false;
-  std::map<std::string, std::int64_t, std::less<>> next_step;  // of metrics logged without a step
+  std::map<std::string, std::int64_t, std::less<>> next_step;                       // of metrics logged without a step
   ordered_json tags = ordered_json::object(), properties = ordered_json::object();  // of an offline run
 
   fs::path attempt_directory() const { return directory / contract::kAttempts / attempt_name(attempt); }
 
   void warn_once(const std::string& why) {
-    if (!std::exchange(warned, true)) std::fprintf(stderr, "lockstep: metrics are lost (%s); training goes on\n", why.c_str());
+    if (!std::exchange(warned, true))
+      std::fprintf(stderr, "lockstep: metrics are lost (%s); training goes on\n", why.c_str());
   }
 
-  // The event file, made at the first metric; absent while it cannot be. After a failure it is tried again now and then:
-  // at each metric would cost training more than the metrics are worth.
+  // The event file, made at the first metric; absent while it cannot be. After a failure it is tried again now and
+  // then: at each metric would cost training more than the metrics are worth.
   EventFileWriter* writer(const fs::path& logs_directory) {
     constexpr std::chrono::seconds kPause(30);
     if (metrics) return &*metrics;
@@ -119,7 +124,9 @@ Run Run::get_context(bool allow_offline) {
   }
   std::error_code ignored;
   if (!directory.is_absolute() || !fs::is_directory(directory, ignored)) {
-    fail(ErrorKind::environment, std::string(contract::kRunDir) + " is " + directory.string() + ", which is no absolute path of a directory here",
+    fail(ErrorKind::environment,
+         std::string(contract::kRunDir) + " is " + directory.string() +
+             ", which is no absolute path of a directory here",
          "the workspace must be visible under one path on every host of the run", host_name());
   }
   state->offline = false;
@@ -139,13 +146,13 @@ int Run::attempt() const { return state_->attempt; }
 fs::path Run::directory() const { return state_->directory; }
 
 fs::path Run::outputs_directory() const {
-  const fs::path path = state_->outputs.value_or(state_->directory / contract::kOutputs);
+  fs::path path = state_->outputs.value_or(state_->directory / contract::kOutputs);
   make_directories(path);
   return path;
 }
 
 fs::path Run::logs_directory() const {
-  const fs::path path = state_->logs.value_or(state_->directory / contract::kLogs);
+  fs::path path = state_->logs.value_or(state_->directory / contract::kLogs);
   make_directories(path);
   return path;
 }
@@ -153,14 +160,17 @@ fs::path Run::logs_directory() const {
 void Run::set_outputs_directory(fs::path path) { state_->outputs = fs::absolute(path).lexically_normal(); }
 
 void Run::set_logs_directory(fs::path path) {
-  if (state_->metrics) fail(ErrorKind::usage, "the logs directory is set after the first metric, which went to " + state_->metrics->path().string());
+  if (state_->metrics)
+    fail(ErrorKind::usage,
+         "the logs directory is set after the first metric, which went to " + state_->metrics->path().string());
   state_->logs = fs::absolute(path).lexically_normal();
 }
 
 void Run::log(std::string_view name, double value, std::optional<std::int64_t> step) {
   const std::int64_t at = state_->step_for(name, step);
   EventFileWriter* writer = state_->writer(state_->logs.value_or(state_->directory / contract::kLogs));
-  if (writer != nullptr && !writer->scalar(name, value, at)) state_->warn_once("writing " + writer->path().string() + " fails");
+  if (writer != nullptr && !writer->scalar(name, value, at))
+    state_->warn_once("writing " + writer->path().string() + " fails");
 }
 
 void Run::log_list(std::string_view name, std::span<const double> values) {
@@ -170,7 +180,8 @@ void Run::log_list(std::string_view name, std::span<const double> values) {
 void Run::log_text(std::string_view name, std::string_view value, std::optional<std::int64_t> step) {
   const std::int64_t at = state_->step_for(name, step);
   EventFileWriter* writer = state_->writer(state_->logs.value_or(state_->directory / contract::kLogs));
-  if (writer != nullptr && !writer->text(name, value, at)) state_->warn_once("writing " + writer->path().string() + " fails");
+  if (writer != nullptr && !writer->text(name, value, at))
+    state_->warn_once("writing " + writer->path().string() + " fails");
 }
 
 void Run::tag(const std::string& key, const std::string& value) {
@@ -209,8 +220,8 @@ void Run::mark_started() {
 
 void Run::report_error(int rank, const Error& error) noexcept try {
   if (state_->offline) return;
-  const ordered_json record = {{"rank", rank},        {"host", host_name()},  {"kind", error_kind_name(error.kind)},
-                               {"what", error.what},  {"where", error.where}, {"hint", error.hint}};
+  const ordered_json record = {{"rank", rank},       {"host", host_name()},  {"kind", error_kind_name(error.kind)},
+                               {"what", error.what}, {"where", error.where}, {"hint", error.hint}};
   make_directories(state_->attempt_directory());
   const std::string name = contract::kErrorPrefix + std::to_string(rank) + ".json";
   // The first report stays: later ones of the same rank are consequences of it.

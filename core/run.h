@@ -32,7 +32,8 @@ class Run {
   int attempt() const;                      // 1 for the first start of the processes
   std::filesystem::path directory() const;  // the run directory; the current directory when offline
 
-  // Absolute; created on first use (Failure(environment) when that is impossible). Overridable before it (lockstep-train
+  // Absolute; created on first use (Failure(environment) when that is impossible). Overridable before it
+  // (lockstep-train
   // --outputs, --logs); set_logs_directory after the first metric throws Failure(usage).
   std::filesystem::path outputs_directory() const;
   std::filesystem::path logs_directory() const;
@@ -53,7 +54,8 @@ class Run {
   // Facts, write-once: throws Failure(usage) when the key exists with another value. In properties.json.
   void add_property(const std::string& key, const std::string& value);
 
-  // attempts/NNN/started: tells the supervisor that work began. No effect offline. Failure(environment) when it cannot be written.
+  // attempts/NNN/started: tells the supervisor that work began. No effect offline. Failure(environment) when it cannot
+  // be written.
   void mark_started();
   // attempts/NNN/error_<rank>.json: tells the supervisor who failed and why; safe from any rank, never throws. A rank's
   // first report stays.

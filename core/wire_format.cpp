@@ -36,11 +36,16 @@ bool Reader::take_field(Field& field) {
   field.type = static_cast<Type>(key & 7);
   field.bytes = {};
   switch (field.type) {
-    case Type::varint: return take_varint(field.integer);
-    case Type::fixed64: return take_raw(8, field.integer);
-    case Type::fixed32: return take_raw(4, field.integer);
-    case Type::bytes: break;
-    default: return false;
+    case Type::varint:
+      return take_varint(field.integer);
+    case Type::fixed64:
+      return take_raw(8, field.integer);
+    case Type::fixed32:
+      return take_raw(4, field.integer);
+    case Type::bytes:
+      break;
+    default:
+      return false;
   }
   if (!take_varint(field.integer) || field.integer > rest_.size()) return false;
   field.bytes = rest_.substr(0, field.integer);

@@ -1,4 +1,5 @@
-// Protocol Buffers' wire format, as far as TensorBoard's events need it: fields of varints, fixed-size numbers and bytes.
+// Protocol Buffers' wire format, as far as TensorBoard's events need it: fields of varints, fixed-size numbers and
+// bytes.
 #pragma once
 
 #include <bit>

@@ -70,7 +70,9 @@ Result<Workspace> Workspace::create(const fs::path& directory, std::string name)
   const fs::path place = normal(directory);
   if (name.empty()) name = name_after(place);
   if (!is_valid_name(name)) {
-    return Error{ErrorKind::usage, "'" + name + "' cannot name a workspace", {},
+    return Error{ErrorKind::usage,
+                 "'" + name + "' cannot name a workspace",
+                 {},
                  "use letters, digits, '.', '_' and '-', at most 128, and begin with a letter or a digit"};
   }
   const fs::path root = place / kFolder;
@@ -89,8 +91,11 @@ Result<Workspace> Workspace::create(const fs::path& directory, std::string name)
 Result<Workspace> Workspace::from_config(const fs::path& start) {
   const auto root = find_root(start);
   if (!root) {
-    return Error{ErrorKind::usage, "there is no workspace: no .lockstep/config.json in " + normal(start).string() +
-                 " or in a directory above it", {}, "go to the workspace's directory, or submit a run here: that creates one"};
+    return Error{
+        ErrorKind::usage,
+        "there is no workspace: no .lockstep/config.json in " + normal(start).string() + " or in a directory above it",
+        {},
+        "go to the workspace's directory, or submit a run here: that creates one"};
   }
   auto name = read_name(*root);
   if (!name) return name.error();
@@ -103,7 +108,8 @@ Result<Workspace> Workspace::from_config(const fs::path& start) {
 Result<Workspace> Workspace::find_or_create(const fs::path& start) {
   if (find_root(start)) return from_config(start);
   auto workspace = create(start);
-  if (workspace) std::fprintf(stderr, "lockstep: new workspace %s in %s\n", workspace->name().c_str(), workspace->root().c_str());
+  if (workspace)
+    std::fprintf(stderr, "lockstep: new workspace %s in %s\n", workspace->name().c_str(), workspace->root().c_str());
   return workspace;
 }
 

@@ -17,14 +17,15 @@ class Workspace {
   static Result<Workspace> create(const std::filesystem::path& directory, std::string name = {});
 
   // The workspace found upward from `start` as git finds .git. Usage error when there is none: says where it looked.
-  // The place of the file counts, not the "root" in it: a workspace can be moved. Corrupt-data error for a damaged file.
+  // The place of the file counts, not the "root" in it: a workspace can be moved. Corrupt-data error for a damaged
+  // file.
   static Result<Workspace> from_config(const std::filesystem::path& start = std::filesystem::current_path());
 
   // from_config, else create(start) with a one-line notice on stderr.
   static Result<Workspace> find_or_create(const std::filesystem::path& start = std::filesystem::current_path());
 
   const std::string& name() const { return name_; }
-  const std::filesystem::path& root() const { return root_; }              // absolute …/.lockstep
+  const std::filesystem::path& root() const { return root_; }  // absolute …/.lockstep
   std::filesystem::path runs() const { return root_ / "runs"; }
   std::filesystem::path datasets() const { return root_ / "datasets"; }
 

@@ -17,8 +17,13 @@ class Registry : public testing::Test {
   Workspace workspace = Workspace::create(folder.path(), "w").value();
 
   DatasetRecord sample(const std::string& name, const std::string& path, const std::string& digest = "00ff") {
-    return {.name = name, .path = path, .sha256 = digest, .bytes = 31'415'926'535, .source = "https://example.org/ä.gz",
-            .description = "60,000 images", .created = ""};
+    return {.name = name,
+            .path = path,
+            .sha256 = digest,
+            .bytes = 31'415'926'535,
+            .source = "https://example.org/ä.gz",
+            .description = "60,000 images",
+            .created = ""};
   }
 };
 
@@ -50,7 +55,8 @@ TEST_F(Registry, OnlyChangesMakeANewVersion) {
 }
 
 TEST_F(Registry, TheTenthVersionIsNewerThanTheNinth) {
-  for (int i = 1; i <= 11; ++i) ASSERT_EQ(register_dataset(workspace, sample("d", "/" + std::to_string(i)))->version, i);
+  for (int i = 1; i <= 11; ++i)
+    ASSERT_EQ(register_dataset(workspace, sample("d", "/" + std::to_string(i)))->version, i);
   EXPECT_EQ(find_dataset(workspace, "d")->path, "/11");
 }
 
@@ -62,7 +68,8 @@ TEST_F(Registry, ListsAllSortedAndSaysWhatIsDamaged) {
   write_contents(workspace.datasets() / "b/03.json", "not a version");
   write_contents(workspace.datasets() / "b/README", "not a record");
   std::vector<std::string> warnings, seen;
-  for (const auto& record : list_datasets(workspace, &warnings)) seen.push_back(record.name + std::to_string(record.version));
+  for (const auto& record : list_datasets(workspace, &warnings))
+    seen.push_back(record.name + std::to_string(record.version));
   EXPECT_EQ(seen, (std::vector<std::string>{"a1", "b1", "b2"}));
   ASSERT_EQ(warnings.size(), 1u);
   EXPECT_NE(warnings[0].find("the record of data set b version 3 is damaged"), std::string::npos) << warnings[0];
@@ -72,7 +79,8 @@ TEST_F(Registry, ListsAllSortedAndSaysWhatIsDamaged) {
 
 TEST_F(Registry, UnknownNamesAndVersions) {
   const auto none = find_dataset(workspace, "cifar10");
-  EXPECT_EQ(none.error().what, "there is no data set 'cifar10'; none is registered in " + workspace.datasets().string());
+  EXPECT_EQ(none.error().what,
+            "there is no data set 'cifar10'; none is registered in " + workspace.datasets().string());
   EXPECT_EQ(none.error().kind, ErrorKind::usage);
   ASSERT_TRUE(register_dataset(workspace, sample("cifar10", "/1")));
   ASSERT_TRUE(register_dataset(workspace, sample("cifar10", "/2")));
@@ -87,7 +95,8 @@ TEST_F(Registry, UnknownNamesAndVersions) {
 
 TEST_F(Registry, ProcessesAtOnceGetDistinctVersions) {
   for (const char* name : {"p", "q", "r", "s"}) {
-    auto versions = in_children(8, [&](int i) { return register_dataset(workspace, sample(name, "/" + std::to_string(i))).value().version; });
+    auto versions = in_children(
+        8, [&](int i) { return register_dataset(workspace, sample(name, "/" + std::to_string(i))).value().version; });
     std::sort(versions.begin(), versions.end());
     std::vector<int> expected(8);
     std::iota(expected.begin(), expected.end(), 1);

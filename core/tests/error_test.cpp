@@ -22,7 +22,8 @@ TEST(Error, OnlyUsageIsNeverRetried) {
 }
 
 TEST(Error, KindsHaveNamesThatReadBack) {
-  for (const auto kind : {ErrorKind::usage, ErrorKind::environment, ErrorKind::peer_lost, ErrorKind::corrupt_data, ErrorKind::internal}) {
+  for (const auto kind :
+       {ErrorKind::usage, ErrorKind::environment, ErrorKind::peer_lost, ErrorKind::corrupt_data, ErrorKind::internal}) {
     EXPECT_EQ(parse_error_kind(error_kind_name(kind)), kind);
   }
   EXPECT_EQ(error_kind_name(ErrorKind::peer_lost), "peer_lost");

@@ -18,7 +18,8 @@ nlohmann::json number(double value) {
 }
 
 void print(const char* kind, const std::string& tag, std::int64_t step, double wall_time, const nlohmann::json& value) {
-  const nlohmann::json line = {{"kind", kind}, {"tag", tag}, {"step", step}, {"wall_time", wall_time}, {"value", value}};
+  const nlohmann::json line = {
+      {"kind", kind}, {"tag", tag}, {"step", step}, {"wall_time", wall_time}, {"value", value}};
   std::printf("%s\n", line.dump().c_str());
 }
 

@@ -45,7 +45,8 @@ inline const OptionTable<JobConfig>& job_options() {
         .add("use-gpu", &JobConfig::use_gpu, "", "train on GPUs")
         .add("limit-bytes", &JobConfig::limit_bytes, "BYTES", "of the snapshot", at_least(0))
         .add("max-seconds", &JobConfig::max_seconds, "S", "ends the run after this time", at_least(1))
-        .add("deterministic", &JobConfig::deterministic, "", "the same bits every time; the default is left to the model because some have no deterministic kernels")
+        .add("deterministic", &JobConfig::deterministic, "",
+             "the same bits every time; the default is left to the model because some have no deterministic kernels")
         .add("script-params", &JobConfig::script_params, "KEY=VALUE", "passed on to the program")
         .add("tags", &JobConfig::tags, "KEY=VALUE", "labels");
     return t;

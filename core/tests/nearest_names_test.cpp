@@ -9,18 +9,18 @@ using Names = std::vector<std::string>;
 const Names kFields = {"node_count", "process_count_per_node", "entry_script", "script_params", "tags", "lr"};
 
 TEST(NearestNames, FindsTypingErrors) {
-  EXPECT_EQ(nearest_names("node_cuont", kFields), Names{"node_count"});       // neighbours swapped
-  EXPECT_EQ(nearest_names("Node-Count", kFields), Names{"node_count"});       // case and dash
-  EXPECT_EQ(nearest_names("nodes_count", kFields), Names{"node_count"});      // one letter more
+  EXPECT_EQ(nearest_names("node_cuont", kFields), Names{"node_count"});   // neighbours swapped
+  EXPECT_EQ(nearest_names("Node-Count", kFields), Names{"node_count"});   // case and dash
+  EXPECT_EQ(nearest_names("nodes_count", kFields), Names{"node_count"});  // one letter more
   EXPECT_EQ(nearest_names("proces_cont_per_node", kFields), Names{"process_count_per_node"});
   EXPECT_EQ(nearest_names("batch_size", kFields), Names{});
 }
 
 TEST(NearestNames, AThirdOfTheLengthIsTheLimit) {
   const Names names = {"abcdefghi"};
-  EXPECT_EQ(nearest_names("abcdef123", names), names);     // nine letters, three wrong
-  EXPECT_EQ(nearest_names("abcde1234", names), Names{});   // four wrong
-  EXPECT_EQ(nearest_names("xy", Names{"ab"}), Names{});    // within two edits, but nothing in common
+  EXPECT_EQ(nearest_names("abcdef123", names), names);    // nine letters, three wrong
+  EXPECT_EQ(nearest_names("abcde1234", names), Names{});  // four wrong
+  EXPECT_EQ(nearest_names("xy", Names{"ab"}), Names{});   // within two edits, but nothing in common
   EXPECT_EQ(nearest_names("", kFields), Names{});
 }
 
@@ -35,9 +35,7 @@ TEST(NearestNames, ABeginningIsNear) {
   EXPECT_EQ(nearest_names("pr", kFields), Names{"lr"});  // too short to be a beginning
 }
 
-TEST(NearestNames, LongInputIsCheap) {
-  EXPECT_EQ(nearest_names(std::string(10'000'000, 'n'), kFields), Names{});
-}
+TEST(NearestNames, LongInputIsCheap) { EXPECT_EQ(nearest_names(std::string(10'000'000, 'n'), kFields), Names{}); }
 
 TEST(Suggestion, NamesTheNearestOrAll) {
   EXPECT_EQ(suggestion("tgas", kFields), "; did you mean tags?");

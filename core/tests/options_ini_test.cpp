@@ -51,8 +51,12 @@ TEST(Ini, FieldsCommentsAndSections) {
   EXPECT_TRUE(config.use_gpu);
   EXPECT_EQ(config.max_seconds, std::nullopt);
   EXPECT_EQ(config.include, (std::vector<std::string>{"a", " b "}));
-  EXPECT_EQ(config.script_params, (KeyValues{{"--epochs", "2"}, {"--verbose", ""}, {"--fast", ""}, {"--note", "say \"hi\" # here\n"},
-                                             {"--epochs", "3"}, {"last", "a = b"}}));
+  EXPECT_EQ(config.script_params, (KeyValues{{"--epochs", "2"},
+                                             {"--verbose", ""},
+                                             {"--fast", ""},
+                                             {"--note", "say \"hi\" # here\n"},
+                                             {"--epochs", "3"},
+                                             {"last", "a = b"}}));
   EXPECT_EQ(config.tags, (KeyValues{{"stage", "late"}, {"owner", "me"}, {"model", "mine"}}));
 }
 
@@ -86,7 +90,8 @@ TEST(Ini, ErrorsSayFileLineAndWhatWasTyped) {
       {"node_count =", "job.ini:1: node_count: '' is not a whole number"},
       {"node_count", "job.ini:1: node_count has no value: expected node_count = …"},
       {"= 2", "job.ini:1: '= 2' has no name before the '='"},
-      {"node_count = 2\nseed = 1\nnode-count = 3", "job.ini:3: node-count is given twice: '2' and '3' (first at job.ini:1)"},
+      {"node_count = 2\nseed = 1\nnode-count = 3",
+       "job.ini:3: node-count is given twice: '2' and '3' (first at job.ini:1)"},
       {"tags = =x", "job.ini:1: tags: '=x' has no key: expected KEY=VALUE"},
       {"[tag]\na = b", "job.ini:2: unknown section [tag]; did you mean tags?"},
       {"[training]\na = b", "job.ini:2: unknown section [training]; known are script_params, tags"},
@@ -123,9 +128,12 @@ TEST(ToIni, LeavesOutDefaultsAndKeepsSectionsLast) {
 
 // Any text in any field comes back, whatever quoting it needs.
 TEST(ToIni, ReadsBackEqual) {
-  const char* const pieces[] = {"a", " ", "#", "\"", "\\", "\n", "\t", "=", "[", "]", "--", "\x01", "ü", "\x7f", "node_count", ";", "\r", "x"};
+  const char* const pieces[] = {"a", " ",  "#",    "\"", "\\",   "\n",         "\t", "=",  "[",
+                                "]", "--", "\x01", "ü",  "\x7f", "node_count", ";",  "\r", "x"};
   std::uint64_t state = 12345;
-  const auto random = [&](std::uint64_t below) { return state = state * 6364136223846793005u + 1442695040888963407u, (state >> 33) % below; };
+  const auto random = [&](std::uint64_t below) {
+    return state = state * 6364136223846793005u + 1442695040888963407u, (state >> 33) % below;
+  };
   const auto word = [&] {
     std::string text;
     for (std::uint64_t i = random(6); i > 0; --i) text += pieces[random(std::size(pieces))];

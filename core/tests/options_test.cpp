@@ -31,9 +31,10 @@ std::string problem(const Words& words) {
 TEST(CommandLine, NothingGivenChangesNothing) { EXPECT_EQ(parsed({}), JobConfig()); }
 
 TEST(CommandLine, EveryTypeInEverySpelling) {
-  const JobConfig config = parsed({"--model", "gpt2", "--outputs=/a b/c=d", "--node_count", "4", "--limit-bytes=9223372036854775807", "--seed",
-                                   "18446744073709551615", "--learning_rate", "2.5e-3", "--use-gpu", "--shuffle=No", "--max-seconds", "7",
-                                   "--deterministic=true"});
+  const JobConfig config =
+      parsed({"--model", "gpt2", "--outputs=/a b/c=d", "--node_count", "4", "--limit-bytes=9223372036854775807",
+              "--seed", "18446744073709551615", "--learning_rate", "2.5e-3", "--use-gpu", "--shuffle=No",
+              "--max-seconds", "7", "--deterministic=true"});
   EXPECT_EQ(config.model, "gpt2");
   EXPECT_EQ(config.outputs, "/a b/c=d");
   EXPECT_EQ(config.node_count, 4);
@@ -55,8 +56,10 @@ TEST(CommandLine, SwitchesTakeNoNextWord) {
   EXPECT_TRUE(config.shuffle);
   EXPECT_EQ(config.deterministic, true);
   EXPECT_EQ(words, Words{"false"});
-  for (const char* yes : {"true", "True", "yes", "on", "1"}) EXPECT_TRUE(parsed({std::string("--use-gpu=") + yes}).use_gpu);
-  for (const char* no : {"false", "FALSE", "no", "off", "0"}) EXPECT_FALSE(parsed({std::string("--shuffle=") + no}).shuffle);
+  for (const char* yes : {"true", "True", "yes", "on", "1"})
+    EXPECT_TRUE(parsed({std::string("--use-gpu=") + yes}).use_gpu);
+  for (const char* no : {"false", "FALSE", "no", "off", "0"})
+    EXPECT_FALSE(parsed({std::string("--shuffle=") + no}).shuffle);
 }
 
 TEST(CommandLine, PositionalWordsAndAllAfterTwoDashesAreLeft) {
@@ -70,16 +73,19 @@ TEST(CommandLine, PositionalWordsAndAllAfterTwoDashesAreLeft) {
 }
 
 TEST(CommandLine, KeyValuesKeepTheirOrderAndMayBeginWithDashes) {
-  const JobConfig config = parsed({"--script_params", "--epochs=2", "--script-params=--data=a=b", "--script_params", "--verbose", "--script_params",
-                                   "--epochs=3", "--script-params", "name="});
-  EXPECT_EQ(config.script_params, (KeyValues{{"--epochs", "2"}, {"--data", "a=b"}, {"--verbose", ""}, {"--epochs", "3"}, {"name", ""}}));
+  const JobConfig config = parsed({"--script_params", "--epochs=2", "--script-params=--data=a=b", "--script_params",
+                                   "--verbose", "--script_params", "--epochs=3", "--script-params", "name="});
+  EXPECT_EQ(config.script_params,
+            (KeyValues{{"--epochs", "2"}, {"--data", "a=b"}, {"--verbose", ""}, {"--epochs", "3"}, {"name", ""}}));
 }
 
 TEST(CommandLine, GivenKeysReplaceEarlierOnesInTheirPlace) {
-  EXPECT_EQ(parsed({"--tags", "stage=late", "--tags", "new=1"}).tags, (KeyValues{{"stage", "late"}, {"owner", "me"}, {"new", "1"}}));
+  EXPECT_EQ(parsed({"--tags", "stage=late", "--tags", "new=1"}).tags,
+            (KeyValues{{"stage", "late"}, {"owner", "me"}, {"new", "1"}}));
   JobConfig config;
   config.script_params = {{"--a", "1"}, {"--b", "2"}, {"--a", "3"}, {"--c", "4"}};
-  ASSERT_TRUE(job_options().parse_command_line({"--script-params", "--a=5", "--script-params", "--a=6", "--script-params=--d=7"}, &config));
+  ASSERT_TRUE(job_options().parse_command_line(
+      {"--script-params", "--a=5", "--script-params", "--a=6", "--script-params=--d=7"}, &config));
   EXPECT_EQ(config.script_params, (KeyValues{{"--a", "5"}, {"--a", "6"}, {"--b", "2"}, {"--c", "4"}, {"--d", "7"}}));
 }
 
@@ -97,8 +103,9 @@ TEST(CommandLine, OriginsTellWhatWasGiven) {
 TEST(CommandLine, UnknownOptionsNameTheNearest) {
   EXPECT_EQ(problem({"--node_cuont=3"}), "unknown option --node_cuont; did you mean node-count?");
   EXPECT_EQ(problem({"--used-gpu"}), "unknown option --used-gpu; did you mean use-gpu?");
-  const std::string all = "; known are model, outputs, learning-rate, seed, shuffle, include, node-count, use-gpu, limit-bytes, "
-                          "max-seconds, deterministic, script-params, tags";
+  const std::string all =
+      "; known are model, outputs, learning-rate, seed, shuffle, include, node-count, use-gpu, limit-bytes, "
+      "max-seconds, deterministic, script-params, tags";
   EXPECT_EQ(problem({"-n", "4"}), "unknown option -n" + all);
   EXPECT_EQ(problem({"--node"}), "unknown option --node; did you mean node-count, model?");
   EXPECT_EQ(problem({"--=5"}), "unknown option --" + all);
@@ -125,7 +132,8 @@ TEST(CommandLine, WrongValuesAreRepeatedWithWhatIsWrong) {
       {"--node-count=0", "--node-count: '0' must be between 1 and 4096"},
       {"--node-count=-1", "--node-count: '-1' must be between 1 and 4096"},
       {"--node-count=2147483648", "--node-count: '2147483648' must be between -2147483648 and 2147483647"},
-      {"--limit-bytes=9223372036854775808", "--limit-bytes: '9223372036854775808' must be between -9223372036854775808 and 9223372036854775807"},
+      {"--limit-bytes=9223372036854775808",
+       "--limit-bytes: '9223372036854775808' must be between -9223372036854775808 and 9223372036854775807"},
       {"--limit-bytes=-5", "--limit-bytes: '-5' must be at least 0"},
       {"--seed=-1", "--seed: '-1' must not be negative"},
       {"--seed=-", "--seed: '-' is not a whole number"},
@@ -157,7 +165,19 @@ TEST(CommandLine, TwoValuesForOneOptionAreNeverSettledInSilence) {
 }
 
 TEST(CommandLine, AnyWordsAreSafe) {
-  const Words pieces = {"--", "-", "--=", "=", "--tags", "--tags=", "--include", "--use-gpu", "--node-count", "\xff\xfe", std::string("--a\0b", 5), "", " "};
+  const Words pieces = {"--",
+                        "-",
+                        "--=",
+                        "=",
+                        "--tags",
+                        "--tags=",
+                        "--include",
+                        "--use-gpu",
+                        "--node-count",
+                        "\xff\xfe",
+                        std::string("--a\0b", 5),
+                        "",
+                        " "};
   std::uint64_t state = 7;
   for (int round = 0; round < 5000; ++round) {
     Words words, positional;
@@ -210,9 +230,10 @@ TEST(Help, ALongNameGetsALineOfItsOwn) {
   OptionTable<Config> table;
   table.add("a-name-that-is-longer-than-the-widest-column", &Config::value, "N", "what it does");
   table.add("n", &Config::value, "N", "short");
-  EXPECT_EQ(table.help(&defaults, "x"),
-            "usage: x\n\nOptions\n  --a-name-that-is-longer-than-the-widest-column N\n         what it does (default: 3)\n"
-            "  --n N  short (default: 3)\n");
+  EXPECT_EQ(
+      table.help(&defaults, "x"),
+      "usage: x\n\nOptions\n  --a-name-that-is-longer-than-the-widest-column N\n         what it does (default: 3)\n"
+      "  --n N  short (default: 3)\n");
 }
 
 }  // namespace

@@ -10,8 +10,8 @@
 #include <csignal>
 #include <thread>
 
-#include "lockstep/core/tests/child_process.h"
 #include "lockstep/core/error.h"
+#include "lockstep/core/tests/child_process.h"
 #include "lockstep/core/tests/temporary_directory.h"
 
 namespace lockstep {
@@ -80,18 +80,19 @@ TEST(Publish, BeyondTheFileSizeLimitTheOldFileStays) {
   TemporaryDirectory folder;
   publish_file(folder / "f", "old");
   EXPECT_EQ(0, in_child([&] {
-    std::signal(SIGXFSZ, SIG_IGN);
-    const rlimit limit{4096, 4096};
-    ::setrlimit(RLIMIT_FSIZE, &limit);
-    return expect_failure(folder / "f", std::string(10'000, 'x'), "File too large");
-  }));
+              std::signal(SIGXFSZ, SIG_IGN);
+              const rlimit limit{4096, 4096};
+              ::setrlimit(RLIMIT_FSIZE, &limit);
+              return expect_failure(folder / "f", std::string(10'000, 'x'), "File too large");
+            }));
   EXPECT_EQ(read_file(folder / "f"), "old");
   EXPECT_EQ(names_in(folder.path()), std::vector<std::string>{"f"});
 }
 
 TEST(Publish, OnAFullDiskTheOldFileStays) {
   TemporaryDirectory folder;
-  if (::mount("none", folder.path().c_str(), "tmpfs", 0, "size=64k") != 0) GTEST_SKIP() << "needs root to mount a small disk";
+  if (::mount("none", folder.path().c_str(), "tmpfs", 0, "size=64k") != 0)
+    GTEST_SKIP() << "needs root to mount a small disk";
   publish_file(folder / "f", "old");
   EXPECT_EQ(0, expect_failure(folder / "f", std::string(100'000, 'x'), "No space left on device"));
   EXPECT_EQ(read_file(folder / "f"), "old");
@@ -106,9 +107,9 @@ TEST(Publish, InAnUnwritableDirectoryTheOldFileStays) {
   publish_file(folder / "f", "old", 0644);
   ::chmod(folder.path().c_str(), 0555);
   EXPECT_EQ(0, in_child([&] {
-    if (::geteuid() == 0 && ::setuid(65534) != 0) return 3;  // permissions do not bind root
-    return expect_failure(folder / "f", "new", "Permission denied");
-  }));
+              if (::geteuid() == 0 && ::setuid(65534) != 0) return 3;  // permissions do not bind root
+              return expect_failure(folder / "f", "new", "Permission denied");
+            }));
   ::chmod(folder.path().c_str(), 0755);
   EXPECT_EQ(read_file(folder / "f"), "old");
 }
@@ -134,7 +135,8 @@ TEST(PublishNew, OfManyProcessesOneClaimsTheName) {
   TemporaryDirectory folder;
   for (int round = 0; round < 10; ++round) {
     const fs::path path = folder / ("v" + std::to_string(round));
-    const auto claimed = in_children(8, [&](int i) { return publish_new_file(path, "process " + std::to_string(i)) ? 1 : 0; });
+    const auto claimed =
+        in_children(8, [&](int i) { return publish_new_file(path, "process " + std::to_string(i)) ? 1 : 0; });
     ASSERT_EQ(std::count(claimed.begin(), claimed.end(), 1), 1);
     ASSERT_EQ(std::count(claimed.begin(), claimed.end(), 0), 7);
     const auto winner = std::find(claimed.begin(), claimed.end(), 1) - claimed.begin();

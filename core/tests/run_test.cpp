@@ -26,7 +26,8 @@ using nlohmann::json;
 class RunTest : public testing::Test {
  protected:
   void SetUp() override {
-    for (const char* name : {contract::kRunDir, contract::kRunId, contract::kExperiment, contract::kAttempt}) ::unsetenv(name);
+    for (const char* name : {contract::kRunDir, contract::kRunId, contract::kExperiment, contract::kAttempt})
+      ::unsetenv(name);
     fs::current_path(folder.path());
   }
   void TearDown() override {
@@ -109,7 +110,8 @@ TEST_F(RunTest, WrongVariablesAreNamed) {
       FAIL() << attempt;
     } catch (const Failure& failure) {
       EXPECT_EQ(failure.error().kind, ErrorKind::usage);
-      EXPECT_EQ(failure.error().what, std::string("LOCKSTEP_ATTEMPT is '") + attempt + "', expected a whole number of at least 1");
+      EXPECT_EQ(failure.error().what,
+                std::string("LOCKSTEP_ATTEMPT is '") + attempt + "', expected a whole number of at least 1");
     }
   }
   for (const std::string path : {"runs/cifar", "/absent/run"}) {
@@ -119,7 +121,8 @@ TEST_F(RunTest, WrongVariablesAreNamed) {
       FAIL() << path;
     } catch (const Failure& failure) {
       EXPECT_EQ(failure.error().kind, ErrorKind::environment);
-      EXPECT_EQ(failure.error().what, "LOCKSTEP_RUN_DIR is " + path + ", which is no absolute path of a directory here");
+      EXPECT_EQ(failure.error().what,
+                "LOCKSTEP_RUN_DIR is " + path + ", which is no absolute path of a directory here");
       EXPECT_EQ(failure.error().where, host_name());
     }
   }
@@ -142,9 +145,12 @@ TEST_F(RunTest, MetricsGoIntoOneEventFile) {
   moved.log("train/loss", 1.5, 6000);
   ASSERT_EQ(names_in(directory / "logs").size(), 1u);
   std::string seen;
-  for (const auto& e : read_scalars(directory / "logs").events) seen += e.tag + " " + std::to_string(e.step) + " " + std::to_string(e.value) + "; ";
-  EXPECT_EQ(seen, "train/loss 2000 2.250000; train/loss 4000 1.750000; train/loss 6000 1.500000; plain 0 10.000000; "
-                  "plain 1 11.000000; plain 2 12.000000; other 0 5.000000; list 0 0.500000; list 1 0.250000; list 2 0.125000; ");
+  for (const auto& e : read_scalars(directory / "logs").events)
+    seen += e.tag + " " + std::to_string(e.step) + " " + std::to_string(e.value) + "; ";
+  EXPECT_EQ(
+      seen,
+      "train/loss 2000 2.250000; train/loss 4000 1.750000; train/loss 6000 1.500000; plain 0 10.000000; "
+      "plain 1 11.000000; plain 2 12.000000; other 0 5.000000; list 0 0.500000; list 1 0.250000; list 2 0.125000; ");
 }
 
 TEST_F(RunTest, DirectoriesCanBeChosenBeforeTheirFirstUse) {
@@ -174,15 +180,16 @@ TEST_F(RunTest, LostMetricsAreAWarningNotAnError) {
 TEST_F(RunTest, AFullDiskIsAWarningNotAnError) {
   lockstep::Run run = submitted();
   run.log("x", 1, 1);
-  EXPECT_EQ(0, in_child([&] {
-    std::signal(SIGXFSZ, SIG_IGN);
-    const rlimit limit{200, 200};
-    ::setrlimit(RLIMIT_FSIZE, &limit);
-    testing::internal::CaptureStderr();
-    for (int i = 2; i < 100; ++i) run.log("x", i, i);
-    const std::string shown = testing::internal::GetCapturedStderr();
-    return shown.find("lockstep: metrics are lost (writing ") == 0 && shown.find('\n') == shown.size() - 1 ? 0 : 1;
-  }));
+  EXPECT_EQ(
+      0, in_child([&] {
+        std::signal(SIGXFSZ, SIG_IGN);
+        const rlimit limit{200, 200};
+        ::setrlimit(RLIMIT_FSIZE, &limit);
+        testing::internal::CaptureStderr();
+        for (int i = 2; i < 100; ++i) run.log("x", i, i);
+        const std::string shown = testing::internal::GetCapturedStderr();
+        return shown.find("lockstep: metrics are lost (writing ") == 0 && shown.find('\n') == shown.size() - 1 ? 0 : 1;
+      }));
   const auto log = read_scalars(directory / "logs");
   EXPECT_TRUE(log.warnings.empty());
   EXPECT_GE(log.events.size(), 1u);
@@ -225,8 +232,12 @@ TEST_F(RunTest, TellsTheSupervisorWhoFailedAndWhy) {
   run.report_error(5, Error{ErrorKind::internal, "a consequence", {}, {}});
   run.report_error(0, Error{ErrorKind::usage, "w", {}, {}});
   EXPECT_EQ(json::parse(contents(directory / "attempts/001/error_5.json")),
-            (json{{"rank", 5}, {"host", host_name()}, {"kind", "peer_lost"}, {"what", "rank 2 is gone \xEF\xBF\xBD"},
-                  {"where", "gpu03"}, {"hint", "look at its log"}}));
+            (json{{"rank", 5},
+                  {"host", host_name()},
+                  {"kind", "peer_lost"},
+                  {"what", "rank 2 is gone \xEF\xBF\xBD"},
+                  {"where", "gpu03"},
+                  {"hint", "look at its log"}}));
   EXPECT_EQ(names_in(directory / "attempts/001").size(), 2u);
 }
 

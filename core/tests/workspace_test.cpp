@@ -69,8 +69,8 @@ TEST(Workspace, IsCreatedWhereNoneIsWithANotice) {
   TemporaryDirectory folder;
   testing::internal::CaptureStderr();
   const auto made = Workspace::find_or_create(folder.path());
-  EXPECT_EQ(testing::internal::GetCapturedStderr(),
-            "lockstep: new workspace " + folder.path().filename().string() + " in " + (folder / ".lockstep").string() + "\n");
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "lockstep: new workspace " + folder.path().filename().string() +
+                                                        " in " + (folder / ".lockstep").string() + "\n");
   ASSERT_TRUE(made);
   testing::internal::CaptureStderr();
   EXPECT_EQ(Workspace::find_or_create(folder.path())->root(), made->root());
@@ -107,14 +107,16 @@ TEST(Workspace, WrongInput) {
 
 TEST(Workspace, ManyCreatorsAgree) {
   TemporaryDirectory folder;
-  const auto made = in_children(8, [&](int i) { return Workspace::create(folder / "w", "name" + std::to_string(i)) ? 1 : 0; });
+  const auto made =
+      in_children(8, [&](int i) { return Workspace::create(folder / "w", "name" + std::to_string(i)) ? 1 : 0; });
   EXPECT_EQ(made, std::vector<int>(8, 1));
   EXPECT_TRUE(Workspace::from_config(folder / "w"));
 }
 
 TEST(ValidName, FollowsTheGrammar) {
   for (const char* name : {"a", "7", "cifar-10", "A.b_c-9", "x..y"}) EXPECT_TRUE(is_valid_name(name)) << name;
-  for (const char* name : {"", ".", "..", "-a", "_a", ".a", "a/b", "a b", "a\n", "ä", "a@1"}) EXPECT_FALSE(is_valid_name(name)) << name;
+  for (const char* name : {"", ".", "..", "-a", "_a", ".a", "a/b", "a b", "a\n", "ä", "a@1"})
+    EXPECT_FALSE(is_valid_name(name)) << name;
   EXPECT_TRUE(is_valid_name(std::string(128, 'x')));
   EXPECT_FALSE(is_valid_name(std::string(129, 'x')));
   EXPECT_FALSE(is_valid_name(std::string_view("a\0b", 3)));
