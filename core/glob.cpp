@@ -20,14 +20,23 @@ Set any_but_slash() { return ~Set().set(byte('/')); }
 std::optional<Set> named_class(std::string_view name) {
   using Test = int (*)(int);
   constexpr std::array<std::pair<std::string_view, Test>, 12> kClasses{{
-      {"alnum", std::isalnum}, {"alpha", std::isalpha}, {"blank", std::isblank}, {"cntrl", std::iscntrl},
-      {"digit", std::isdigit}, {"graph", std::isgraph}, {"lower", std::islower}, {"print", std::isprint},
-      {"punct", std::ispunct}, {"space", std::isspace}, {"upper", std::isupper}, {"xdigit", std::isxdigit},
+      {"alnum", std::isalnum},
+      {"alpha", std::isalpha},
+      {"blank", std::isblank},
+      {"cntrl", std::iscntrl},
+      {"digit", std::isdigit},
+      {"graph", std::isgraph},
+      {"lower", std::islower},
+      {"print", std::isprint},
+      {"punct", std::ispunct},
+      {"space", std::isspace},
+      {"upper", std::isupper},
+      {"xdigit", std::isxdigit},
   }};
   for (const auto& [known, test] : kClasses) {
     if (known != name) continue;
     Set set;
-    for (int c = 0; c < 128; ++c) set[static_cast<std::size_t>(c)] = test(c) != 0;   // the same in any locale
+    for (int c = 0; c < 128; ++c) set[static_cast<std::size_t>(c)] = test(c) != 0;  // the same in any locale
     return set;
   }
   return {};
@@ -85,7 +94,7 @@ std::size_t Glob::parse_set(std::string_view pattern, std::size_t at) {
   if (negated) ++at;
   Set set;
   constexpr std::size_t kNone = 256;
-  std::size_t range_begin = kNone;   // what a - would make a range of
+  std::size_t range_begin = kNone;  // what a - would make a range of
   for (bool first = true; more() && (first || pattern[at] != ']'); first = false) {
     if (pattern.substr(at, 2) == "[:") {
       const std::size_t close = pattern.find(']', at + 2);
@@ -99,7 +108,8 @@ std::size_t Glob::parse_set(std::string_view pattern, std::size_t at) {
         continue;
       }
     }
-    const bool is_range = pattern[at] == '-' && range_begin != kNone && at + 1 < pattern.size() && pattern[at + 1] != ']';
+    const bool is_range =
+        pattern[at] == '-' && range_begin != kNone && at + 1 < pattern.size() && pattern[at + 1] != ']';
     if (is_range) ++at;
     if (pattern[at] == '\\' && ++at == pattern.size()) return kBroken;
     const std::size_t c = byte(pattern[at++]);

@@ -22,9 +22,9 @@ class Glob {
  private:
   struct Step {
     enum Kind {
-      one,           // one character of `set`
-      run,           // any number of characters of `set`
-      folders,       // nothing, or any text that ends in /
+      one,      // one character of `set`
+      run,      // any number of characters of `set`
+      folders,  // nothing, or any text that ends in /
     } kind;
     std::bitset<256> set;
   };

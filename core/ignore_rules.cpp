@@ -22,7 +22,7 @@ std::string_view without_trailing_blanks(std::string_view line) {
 }  // namespace
 
 IgnoreRules::IgnoreRules(std::string_view text) {
-  if (text.substr(0, 3) == "\xEF\xBB\xBF") text.remove_prefix(3);   // a byte order mark
+  if (text.substr(0, 3) == "\xEF\xBB\xBF") text.remove_prefix(3);  // a byte order mark
   while (!text.empty()) {
     const std::size_t end = std::min(text.find('\n'), text.size());
     std::string_view line = text.substr(0, end);
@@ -43,7 +43,7 @@ void IgnoreRules::add_line(std::string_view line) {
 }
 
 std::optional<bool> IgnoreRules::verdict(std::string_view path, bool is_directory) const {
-  const std::string_view name = path.substr(path.rfind('/') + 1);   // npos + 1 is 0
+  const std::string_view name = path.substr(path.rfind('/') + 1);  // npos + 1 is 0
   for (auto rule = rules_.rbegin(); rule != rules_.rend(); ++rule) {
     if (rule->directories_only && !is_directory) continue;
     if (rule->glob.matches(rule->name_only ? name : path)) return rule->leaves_out;

@@ -24,7 +24,7 @@ class IgnoreRules {
   struct Rule {
     bool leaves_out = true;
     bool directories_only = false;
-    bool name_only = false;    // no slash in the pattern: compared with the last name of the path
+    bool name_only = false;  // no slash in the pattern: compared with the last name of the path
     Glob glob;
   };
   void add_line(std::string_view line);

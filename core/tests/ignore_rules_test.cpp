@@ -53,7 +53,10 @@ TEST(IgnoreRules, TwoStars) {
 }
 
 TEST(IgnoreRules, LinesAsPeopleWriteThem) {
-  EXPECT_TRUE(is_out("\xEF\xBB\xBF" "first\r\nlast", "first"));
+  EXPECT_TRUE(
+      is_out("\xEF\xBB\xBF"
+             "first\r\nlast",
+             "first"));
   EXPECT_TRUE(is_out("first\r\nlast", "last"));
   EXPECT_FALSE(is_out("# comment\n", "# comment"));
   EXPECT_TRUE(is_out("\\#file\n", "#file"));
@@ -108,7 +111,8 @@ class AgreesWithGit : public testing::Test {
   // Few characters, so that patterns often match.
   std::string random_name() {
     std::string name;
-    for (int i = static_cast<int>(random_() % 3); i >= 0; --i) name += pick({"a", "b", "ab", "B", ".", "c", " ", "#", "!", "-", "[", "]", "*", "?", "\\", "1", "\xC3\xA9"});
+    for (int i = static_cast<int>(random_() % 3); i >= 0; --i)
+      name += pick({"a", "b", "ab", "B", ".", "c", " ", "#", "!", "-", "[", "]", "*", "?", "\\", "1", "\xC3\xA9"});
     return name == "." || name == ".." ? "dots" : name;
   }
 
@@ -120,8 +124,11 @@ class AgreesWithGit : public testing::Test {
         pattern += pick({"**", "***", "*"});
       } else {
         for (int i = static_cast<int>(random_() % 3); i >= 0; --i)
-          pattern += pick({"a", "b", "ab", "B", ".", "c", "*", "*", "**", "?", "[ab]", "[!a]", "[^b-z]", "[a-c]", "[[:alpha:]]", "[[:digit:]x]", "[]a]", "[a-]", "[\\]]", "[[:nope:]]", "[[:a]",
-                           "\\a", "\\*", "\\[", "\\?", "\\\\", "\\ ", " ", "#", "!", "-", "[", "]", "\\", "\xC3\xA9", "\\#", "\\!"});
+          pattern += pick({"a",    "b",    "ab",       "B",          ".",      "c",     "*",           "*",
+                           "**",   "?",    "[ab]",     "[!a]",       "[^b-z]", "[a-c]", "[[:alpha:]]", "[[:digit:]x]",
+                           "[]a]", "[a-]", "[\\]]",    "[[:nope:]]", "[[:a]",  "\\a",   "\\*",         "\\[",
+                           "\\?",  "\\\\", "\\ ",      " ",          "#",      "!",     "-",           "[",
+                           "]",    "\\",   "\xC3\xA9", "\\#",        "\\!"});
       }
       if (segments > 0) pattern += pick({"/", "/", "/", "//", "\\/"});
     }
@@ -148,8 +155,10 @@ class AgreesWithGit : public testing::Test {
       const std::string path = entry.path().lexically_relative(directory_.path());
       if (path == ".git" || path == ".gitignore") continue;
       const bool ignored = inside_ignored || rules.verdict(path, entry.is_directory()).value_or(false);
-      if (entry.is_directory()) walk(rules, entry.path(), ignored, out);
-      else if (ignored) out.insert(path);
+      if (entry.is_directory())
+        walk(rules, entry.path(), ignored, out);
+      else if (ignored)
+        out.insert(path);
     }
   }
 
@@ -164,7 +173,8 @@ TEST_F(AgreesWithGit, OnRandomTreesAndPatterns) {
       if (entry.path().filename() != ".git") fs::remove_all(entry.path());
     make_tree(directory_.path(), 3);
     std::string rules;
-    for (int lines = static_cast<int>(1 + random_() % 5); lines > 0; --lines) rules += random_pattern() + (random_() % 9 == 0 ? "\r\n" : "\n");
+    for (int lines = static_cast<int>(1 + random_() % 5); lines > 0; --lines)
+      rules += random_pattern() + (random_() % 9 == 0 ? "\r\n" : "\n");
     std::ofstream(directory_.path() / ".gitignore", std::ios::binary) << rules;
 
     std::string listing;
@@ -178,8 +188,8 @@ TEST_F(AgreesWithGit, OnRandomTreesAndPatterns) {
     left_out += static_cast<int>(expected.size());
     kept_rounds += expected.empty();
   }
-  EXPECT_GT(left_out, 300);        // the patterns do match something
-  EXPECT_GT(kept_rounds, 10);      // and not everything
+  EXPECT_GT(left_out, 300);    // the patterns do match something
+  EXPECT_GT(kept_rounds, 10);  // and not everything
 }
 
 }  // namespace
