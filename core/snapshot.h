@@ -11,27 +11,35 @@
 namespace lockstep {
 
 struct SnapshotFile {
-  std::filesystem::path path;       // relative to the source directory
+  std::filesystem::path path;  // relative to the source directory
   std::int64_t bytes = 0;
   bool executable = false;
-  std::string link_target;          // not empty: a symbolic link, kept as one
-  std::string sha256;               // of the contents; empty for a link
+  std::string link_target;  // not empty: a symbolic link, kept as one
+  std::string sha256;       // of the contents; empty for a link
 };
 
 struct SnapshotPlan {
-  std::filesystem::path source;     // absolute
-  std::string ignore_file;          // the ignore file that was used: ".amlignore", ".lockstepignore", ".gitignore" or ""
+  std::filesystem::path source;  // absolute
+  std::string ignore_file;       // the ignore file that was used: ".amlignore", ".lockstepignore", ".gitignore" or ""
   std::vector<SnapshotFile> files;  // sorted by path
   std::int64_t total_bytes = 0;
-  std::string digest;               // SHA-256 over paths, modes and contents: equal digests, equal trees
+  std::string digest;                // SHA-256 over paths, modes and contents: equal digests, equal trees
+  std::vector<std::string> notices;  // for people: what of the source directory the ranks will not see
 };
 
-// Walks and hashes. Skips .git, .lockstep, what the ignore file names, sockets, devices and pipes.
-// Usage error: above a limit (names the ten largest files and the ignore line to add), an unreadable file, a link out of the directory.
-Result<SnapshotPlan> plan_snapshot(const std::filesystem::path& source, std::int64_t limit_bytes, std::int64_t limit_files);
+// Walks and hashes. Left out: .git and .lockstep at any depth; ./outputs and ./logs, which are the run's own; what the
+// ignore file names (that file of the source directory, and files of the same name below it, as git does); sockets,
+// devices and pipes; empty folders. Usage error: above a limit (names the ten largest files and the ignore line to add;
+// nothing was read by then), a file that cannot be read, a link that is absolute or leads out of the directory.
+Result<SnapshotPlan> plan_snapshot(const std::filesystem::path& source, std::int64_t limit_bytes,
+                                   std::int64_t limit_files);
 
-// Copies the plan's files into `destination` (created) and verifies each digest while copying; a file that changed meanwhile is
-// an environment error that names it. On an error nothing is left behind.
+// Copies the plan's files into `destination` (created) and verifies each digest while copying; a file that changed
+// meanwhile is an environment error that names it. On an error nothing is left behind. The copies are read-only.
 Result<std::filesystem::path> take_snapshot(const SnapshotPlan& plan, const std::filesystem::path& destination);
+
+// A writable copy of the snapshot in `snapshot`, made in `work` (created): where the ranks run. Throws
+// Failure(environment).
+void copy_snapshot(const SnapshotPlan& plan, const std::filesystem::path& snapshot, const std::filesystem::path& work);
 
 }  // namespace lockstep

@@ -50,6 +50,8 @@ TEST(IgnoreRules, TwoStars) {
   EXPECT_FALSE(is_out("a/**/b\n", "a/xb"));
   EXPECT_TRUE(is_out("a/**\n", "a/x/y"));
   EXPECT_FALSE(is_out("a/**\n", "a", true));
+  EXPECT_TRUE(is_out("a**/b\n", "ac/y/b"));  // git: plain text before the first special character is a part of its own
+  EXPECT_FALSE(is_out("?**/b\n", "ac/y/b"));
 }
 
 TEST(IgnoreRules, LinesAsPeopleWriteThem) {
