@@ -1,0 +1,86 @@
+"""Results as files: one dated JSON with everything, one table for people."""
+import json
+import os
+import pathlib
+import platform
+import subprocess
+import time
+
+
+def machine(place):
+    return {"processor": _processor(), "cores": len(place.cores), "memory_gb": _memory_gb(), "system": platform.platform(),
+            "load_before": os.getloadavg()[0]}
+
+
+def versions(place):
+    import torch
+
+    found = {"python": platform.python_version(), "torch": torch.__version__,
+             "mpi": _first_line(["mpirun", "--version"]), "compiler": _first_line(["c++", "--version"]),
+             "lockstep": _first_line(["git", "-C", str(pathlib.Path(__file__).parent), "rev-parse", "--short", "HEAD"])}
+    return found
+
+
+def write(folder, command, where, what, results):
+    """Returns the two paths. results: objects with record() and, in turn, Paired or Limit."""
+    folder.mkdir(parents=True, exist_ok=True)
+    stem = folder / time.strftime("%Y-%m-%d_%H%M%S")
+    document = {"date": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "command": command, "machine": where, "versions": what,
+                "results": [result.record() for result in results]}
+    stem.with_suffix(".json").write_text(json.dumps(document, indent=1) + "\n")
+    stem.with_suffix(".md").write_text(table(document))
+    return stem.with_suffix(".json"), stem.with_suffix(".md")
+
+
+def table(document):
+    where, what = document["machine"], document["versions"]
+    lines = [f"# Measured on {document['date'][:10]}", "",
+             f"`{document['command']}` on {where['processor']}, {where['cores']} cores, {where['memory_gb']} GB "
+             f"({where['system']}); load before: {where['load_before']:.1f}.",
+             "Versions: " + ", ".join(f"{name} {version}" for name, version in what.items()) + ".", ""]
+    paired = [r for r in document["results"] if r["kind"] == "paired"]
+    limits = [r for r in document["results"] if r["kind"] == "limit"]
+    if paired:
+        lines += ["Ratios are the peer's time over ours for neighbours in time, above 1 ours is faster.", "",
+                  "| what | peer | pairs | ours, us | peer, us | ratio: median, min .. max | target | equal results |",
+                  "|---|---|---|---|---|---|---|---|"]
+        lines += [_paired_row(r) for r in paired] + [""]
+        lines += [f"- {r['name']} / {r['peer']}: {r['notes']}" for r in paired if r["notes"]] + [""]
+    if limits:
+        lines += ["| what | measured | limit | met | details |", "|---|---|---|---|---|"]
+        lines += [_limit_row(r) for r in limits] + [""]
+    return "\n".join(lines)
+
+
+def _paired_row(r):
+    median = lambda values: sorted(values)[len(values) // 2] * 1e6
+    ratio = r["ratio"]
+    target = "" if r["target"] is None else f">= {r['target']}: {'met' if r['met'] else 'missed'}"
+    equal = {True: "yes", False: "NO", None: "not compared"}[r["equal_results"]] + f" ({r['equality']})"
+    return (f"| {r['name']} | {r['peer']} | {r['pairs']} | {median(r['ours_seconds']):,.0f} | {median(r['theirs_seconds']):,.0f} "
+            f"| {ratio['median']:.2f}, {ratio['min']:.2f} .. {ratio['max']:.2f} | {target} | {equal} |")
+
+
+def _limit_row(r):
+    limit = "" if r["limit"] is None else f"<= {r['limit']:g} {r['unit']}"
+    met = {True: "yes", False: "NO", None: ""}[r["met"]]
+    details = "; ".join(f"{name}: {value}" for name, value in r["details"].items())
+    return f"| {r['name']} | {r['value']:.3g} {r['unit']} | {limit} | {met} | {details} |"
+
+
+def _processor():
+    for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.machine()
+
+
+def _memory_gb():
+    return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9)
+
+
+def _first_line(argv):
+    try:
+        return subprocess.run(argv, capture_output=True, text=True).stdout.splitlines()[0].strip()
+    except (OSError, IndexError):
+        return "not found"

@@ -1,0 +1,56 @@
+#!/usr/bin/env python3
+"""Lockstep beside its peers, in turns on the same cores: times as ratios of neighbours, and whether both computed the same.
+
+    python benchmarks/paired.py all                     # about 20 minutes, on a machine that does nothing else
+    python benchmarks/paired.py step --pairs 11
+    LOCKSTEP_CIFAR10=/data/cifar-10-batches-bin python benchmarks/paired.py memory
+
+Needs a build and a Python with torch, numpy, h5py and mpi4py. Writes RESULTS/DATE.json and .md and prints the table.
+"""
+import argparse
+import os
+import pathlib
+import shlex
+import sys
+
+from measure import all_reduce, memory, report, start, step
+from measure.place import ROOT, Place
+
+PRESETS = {"step": step.measure, "allreduce": all_reduce.measure, "start": start.measure, "memory": memory.measure}
+QUIET_LOAD = 1.5
+
+
+def parse(arguments):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("presets", nargs="+", choices=[*PRESETS, "all"], help="what to measure")
+    parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build", help="build folder")
+    parser.add_argument("--results", type=pathlib.Path, default=ROOT / "benchmarks" / "results", help="folder for the two files")
+    parser.add_argument("--pairs", type=int, default=7, help="how often each pair of programs runs")
+    parser.add_argument("--steps", type=int, default=600, help="training steps of one process")
+    return parser.parse_args(arguments)
+
+
+def say(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+def main():
+    options = parse(sys.argv[1:])
+    chosen = list(PRESETS) if "all" in options.presets else options.presets
+    place = Place(options.build, say)
+    where = report.machine(place)
+    if where["load_before"] > QUIET_LOAD:
+        say(f"paired.py: the load is {where['load_before']:.1f}; times taken now are worth little")
+    try:
+        results = [result for name in chosen for result in PRESETS[name](place, options)]
+    finally:
+        place.remove()
+    command = shlex.join(["python", os.path.relpath(sys.argv[0], ROOT), *sys.argv[1:]])
+    files = report.write(options.results, command, where, report.versions(place), results)
+    print(files[1].read_text())
+    say("written: " + " and ".join(str(path) for path in files))
+    return 0 if all(result.met is not False for result in results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,46 @@
+"""PyTorch DistributedDataParallel over gloo, tuned: gradients as bucket views, static graph, fused SGD. One JSON line from rank 0.
+
+    torchrun --nproc-per-node 2 pytorch_ddp.py --data FILE --pin main
+"""
+import os
+
+import torch
+import torch.distributed as dist
+from torch.nn.parallel import DistributedDataParallel
+
+import job
+
+
+def main():
+    options = job.parser(__doc__).parse_args()
+    local_rank = int(os.environ["LOCAL_RANK"])
+    # gloo starts its threads in init_process_group, and they inherit the binding of that moment: bound before it they
+    # share the core of the computation, bound after it they are free to run where there is room.
+    if options.pin == "all":
+        job.pin(local_rank)
+    dist.init_process_group("gloo")
+    if options.pin == "main":
+        job.pin(local_rank)
+    work = job.Job(options, dist.get_rank(), dist.get_world_size())
+    net = DistributedDataParallel(work.net, gradient_as_bucket_view=True, static_graph=True)
+    criterion = torch.nn.CrossEntropyLoss()
+    optimizer = work.sgd(net.parameters())
+
+    def step(inputs, targets):
+        optimizer.zero_grad()
+        loss = criterion(net(inputs), targets)
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    dist.barrier()
+    work.train(step)
+    losses = torch.tensor(work.losses, dtype=torch.float64)
+    dist.all_reduce(losses)
+    if work.rank == 0:
+        work.report("pytorch ddp gloo", losses=(losses / work.world_size).tolist())
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main()
