@@ -22,8 +22,8 @@ QUIET_LOAD = 1.5
 
 def parse(arguments):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("presets", nargs="+", choices=[*PRESETS, "all"], help="what to measure")
-    parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build", help="build folder")
+    parser.add_argument("presets", nargs="*", default="all", choices=[*PRESETS, "all"], help="what to measure (all)")
+    parser.add_argument("--build", "--bin", type=pathlib.Path, default=ROOT / "build", help="build folder")
     parser.add_argument("--results", type=pathlib.Path, default=ROOT / "benchmarks" / "results", help="folder for the two files")
     parser.add_argument("--pairs", type=int, default=7, help="how often each pair of programs runs")
     parser.add_argument("--steps", type=int, default=600, help="training steps of one process")

@@ -1,4 +1,5 @@
 """One lockstep-train process, or one peer, on the same samples from the same weights: what it cost and what came out."""
+import functools
 import json
 import os
 import pathlib
@@ -20,7 +21,7 @@ class Task:
 
     def __init__(self, place, steps):
         self.place, self.steps = place, steps
-        self.data, self.origin = _data_set(place)
+        self.data, self.origin = data_set(place)
         self.weights = place.work / "initial"
         place.run([place.program("lockstep-train"), *self._common(4), "--steps", 0, "--outputs", self.weights, "--logs",
                    place.work / "initial_logs"])
@@ -66,7 +67,8 @@ def weight_difference(a, b):
     return max(float(numpy.abs(a[name] - b[name]).max() / numpy.abs(b[name]).max()) for name in a)
 
 
-def _data_set(place):
+@functools.cache
+def data_set(place):
     """CIFAR-10 where LOCKSTEP_CIFAR10 names it, else random records in its layout: the times do not depend on the pixels."""
     folder, origin = os.environ.get("LOCKSTEP_CIFAR10"), "CIFAR-10"
     if not folder:

