@@ -4,7 +4,6 @@ import torch
 from harness import Harness
 
 import dataset
-import model_file
 import tutorial_net
 
 
@@ -14,7 +13,7 @@ def main():
             run = test.train(data, "--batch-size", 16, "--steps", 400, "--learning-rate", 0.02, "--momentum", 0.9, ranks=2)
             split = dataset.load(data, "test")
             net = tutorial_net.for_dataset(split)
-            model_file.load_weights(net, run.model_file)
+            tutorial_net.load_weights(net, run.model_file)
             right = 0
             with torch.no_grad():
                 for first in range(0, len(split), 1000):
