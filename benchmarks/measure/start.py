@@ -58,17 +58,20 @@ def _first_steps(place, workspace):
 def _first_step(place, workspace, data):
     command = [place.program("lockstep"), "submit", "--experiment", "start", "--source_directory", "source",
                "--process_count_per_node", "2", "--", place.program("lockstep-train"), "--model", "cifar_net", "--data", str(data),
-               "--steps", "20", "--log-every", "1"]
+               "--steps", "20", "--log-every", "1", "--summary", "outputs/summary.json"]
     begin = time.time()
     place.run(command, cwd=workspace)
     returned = time.time()
     run = max((workspace / ".lockstep" / "runs" / "start").iterdir(), key=lambda path: path.stat().st_mtime)
     events = _wait_for_end(run, deadline=begin + 120)
     launched = next(e["time"] for e in events if e["status"] in ("Starting", "Running"))
-    begins = next((run / "attempts" / "001").glob("started")).stat().st_mtime     # rank 0, before its first step
+    training_begins = (run / "attempts" / "001" / "started").stat().st_mtime       # left by rank 0 before its first step
+    phases = json.loads((run / "outputs" / "summary.json").read_text())["start_up"]
+    process_begins = training_begins - phases.pop("total")
     done = _first_scalar_time(run / "logs")
-    return {"total": done - begin, "submit returns": returned - begin, "to mpirun": launched - begin,
-            "ranks start, load and connect": begins - launched, "first step": done - begins}
+    return {"total": done - begin, "submit returns after": returned - begin, "mpirun is started after": launched - begin,
+            "then mpirun": process_begins - launched, **{f"rank 0, {name}": seconds for name, seconds in phases.items()},
+            "first step": done - training_begins}
 
 
 def _wait_for_end(run, deadline):
