@@ -11,6 +11,7 @@ import argparse
 import os
 import pathlib
 import shlex
+import subprocess
 import sys
 
 from measure import all_reduce, memory, report, start, step
@@ -34,22 +35,35 @@ def say(text):
     print(text, file=sys.stderr, flush=True)
 
 
+def measure(place, options):
+    """The results of the chosen presets, and whether one could not be measured: the others are not lost with it."""
+    results, failed = [], False
+    for name in PRESETS if "all" in options.presets else options.presets:
+        try:
+            results += PRESETS[name](place, options)
+        except (SystemExit, subprocess.SubprocessError) as error:
+            say(f"{name}: {error}")
+            failed = True
+    return results, failed
+
+
 def main():
     options = parse(sys.argv[1:])
-    chosen = list(PRESETS) if "all" in options.presets else options.presets
     place = Place(options.build, say)
     where = report.machine(place)
     if where["load_before"] > QUIET_LOAD:
         say(f"paired.py: the load is {where['load_before']:.1f}; times taken now are worth little")
     try:
-        results = [result for name in chosen for result in PRESETS[name](place, options)]
+        results, failed = measure(place, options)
     finally:
         place.remove()
+    if not results:
+        return 1
     command = shlex.join(["python", os.path.relpath(sys.argv[0], ROOT), *sys.argv[1:]])
     files = report.write(options.results, command, where, report.versions(place), results)
     print(files[1].read_text())
     say("written: " + " and ".join(str(path) for path in files))
-    return 0 if all(result.met is not False for result in results) else 1
+    return 1 if failed or any(result.met is False for result in results) else 0
 
 
 if __name__ == "__main__":

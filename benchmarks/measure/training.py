@@ -75,7 +75,7 @@ def data_set(place):
         folder, origin = place.work / "random-cifar", "random images in CIFAR-10's layout"
         _write_random_cifar(pathlib.Path(folder))
     output = place.work / "images.h5"
-    place.run([place.program("lockstep-data"), "import", folder, output])
+    place.run([place.program("lockstep-data"), "import", "cifar10", folder, "--output", output])
     return output, origin
 
 

@@ -1,6 +1,6 @@
 """torch.distributed all_reduce over gloo, gradients written anew before each call. One JSON line from rank 0.
 
-    torchrun --nproc-per-node 2 gloo_all_reduce.py --bytes 248024 44800000
+    torchrun --nproc-per-node 2 gloo_all_reduce.py --bytes 248024 44695848
 """
 import argparse
 import json
@@ -32,7 +32,7 @@ def measure(count, repeats, warm_up):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bytes", type=int, nargs="+", default=[248024, 44800000])
+    parser.add_argument("--bytes", type=int, nargs="+", default=[248024, 44695848])
     parser.add_argument("--repeats", type=int, default=0, help="calls per size; 0: 300 for small buffers, 30 for large")
     parser.add_argument("--pin", choices=["none", "all", "main"], default="none")
     options = parser.parse_args()

@@ -50,7 +50,7 @@ class Harness:
     def __init__(self):
         if len(sys.argv) != 2:
             sys.exit(f"usage: {sys.argv[0]} BUILD/bin")
-        self.bin = pathlib.Path(sys.argv[1])
+        self.bin = pathlib.Path(sys.argv[1]).resolve()
         self.work = pathlib.Path(tempfile.mkdtemp(prefix="lockstep-parity-"))
         self.failed = 0
         self.runs = 0
@@ -112,7 +112,7 @@ class Harness:
         """Fashion-MNIST, and CIFAR-10 where LOCKSTEP_CIFAR10 names it: {name: HDF5 file}."""
         found = {}
         if FASHION_MNIST.is_dir():
-            found["Fashion-MNIST"] = self.imported(FASHION_MNIST, "fashion.h5")
+            found["Fashion-MNIST"] = self.imported("idx", FASHION_MNIST, "fashion.h5")
         if os.environ.get("LOCKSTEP_CIFAR10"):
             found["CIFAR-10"] = self.cifar10()
         if not found:
@@ -123,12 +123,12 @@ class Harness:
         folder = os.environ.get("LOCKSTEP_CIFAR10")
         if not folder:
             skip("LOCKSTEP_CIFAR10 does not name a folder with the CIFAR-10 binary files")
-        return self.imported(folder, "cifar10.h5")
+        return self.imported("cifar10", folder, "cifar10.h5")
 
-    def imported(self, folder, name):
+    def imported(self, form, folder, name):
         output = self.work / name
         if not output.exists():
-            self.command([self.bin / "lockstep-data", "import", folder, output])
+            self.command([self.bin / "lockstep-data", "import", form, folder, "--output", output])
         return output
 
 
