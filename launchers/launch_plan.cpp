@@ -103,21 +103,22 @@ Result<bool> check_gpus(const Estimator& estimator, const LocalMachine& machine,
   return true;
 }
 
-Result<bool> check_target(const Estimator& estimator) {
-  const std::array<std::string, 1> known{"local"};
-  if (estimator.compute_target == known[0]) return true;
-  return Error{
-      ErrorKind::usage,
-      "unknown compute target \"" + estimator.compute_target + "\"" + suggestion(estimator.compute_target, known),
-      "compute_target",
-      {}};
-}
-
 }  // namespace
+
+std::optional<Error> check_compute_target(const Estimator& estimator) {
+  const std::array<std::string, 1> known{"local"};
+  const std::string& target = estimator.compute_target;
+  if (target == known[0]) return {};
+  return Error{
+      ErrorKind::usage, "unknown compute target \"" + target + "\"" + suggestion(target, known), "compute_target", {}};
+}
 
 Result<LaunchPlan> plan_local_launch(const Estimator& estimator, const LocalMachine& machine,
                                      std::vector<std::string>* warnings) {
-  if (const auto target = check_target(estimator); !target) return target.error();
+  if (const auto target = check_compute_target(estimator)) return *target;
+  if (machine.lockstep.empty())
+    return lacking("the program lockstep is neither beside this one nor on PATH",
+                   "it starts the ranks: put its folder on PATH");
   if (const auto gpus = check_gpus(estimator, machine, warnings); !gpus) return gpus.error();
   auto command = rank_command(estimator, machine);
   if (!command) return command.error();

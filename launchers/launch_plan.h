@@ -4,6 +4,7 @@
 
 #include <map>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -33,13 +34,13 @@ struct LocalMachine {
   int cores = 1;          // whole cores (not hardware threads) that this process may use
   bool all_cores = true;  // false: an affinity mask or quota leaves some of the machine out
   int gpus = 0;
-  bool root = false;                  // mpirun needs to be told
-  std::string mpirun = {};            // absolute path, or "" when there is none
-  std::string mpi_version = {};       // "Open MPI 4.1.4"
-  std::string lockstep = "lockstep";  // absolute path of this program: starts the ranks
-  std::string python = {};            // absolute path of python3 (a virtual environment's first), or ""
-  std::string bash = {};              // absolute path, or ""
-  std::string omp_num_threads = {};   // OMP_NUM_THREADS of the submitter, or ""
+  bool root = false;                 // mpirun needs to be told
+  std::string mpirun = {};           // absolute path, or "" when there is none
+  std::string mpi_version = {};      // "Open MPI 4.1.4"
+  std::string lockstep = {};         // absolute path of this program: starts the ranks; "" when not found
+  std::string python = {};           // absolute path of python3 (a virtual environment's first), or ""
+  std::string bash = {};             // absolute path, or ""
+  std::string omp_num_threads = {};  // OMP_NUM_THREADS of the submitter, or ""
 };
 LocalMachine probe_local_machine();
 
@@ -55,6 +56,9 @@ Result<LaunchPlan> plan_local_launch(const Estimator& estimator, const LocalMach
 
 nlohmann::ordered_json to_json(const LaunchPlan& plan);
 LaunchPlan launch_plan_from_json(const nlohmann::ordered_json& json);
+
+// Usage error when compute_target is not one of the known targets, with the nearest names.
+std::optional<Error> check_compute_target(const Estimator& estimator);
 
 // The environment ranks start with: of `available` (the supervisor's own, NAME -> value) what `inherited` names, then
 // `environment`.

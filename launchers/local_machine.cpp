@@ -94,6 +94,15 @@ std::string on_path(const char* program) {
   return found ? found->string() : std::string();
 }
 
+// This program, or for one that links the library: the one beside it, or on PATH.
+std::string lockstep_program() {
+  std::error_code error;
+  const fs::path self = fs::read_symlink("/proc/self/exe", error);
+  if (self.filename() == "lockstep") return self.string();
+  const auto beside = find_program("lockstep", self.parent_path().string());
+  return beside ? beside->string() : on_path("lockstep");
+}
+
 }  // namespace
 
 int usable_cores() {
@@ -109,7 +118,7 @@ LocalMachine probe_local_machine() {
   machine.root = ::geteuid() == 0;
   machine.mpirun = on_path("mpirun");
   machine.mpi_version = mpi_version(machine.mpirun);
-  machine.lockstep = fs::read_symlink("/proc/self/exe").string();
+  machine.lockstep = lockstep_program();
   machine.python = on_path("python3");
   machine.bash = on_path("bash");
   if (const char* threads = std::getenv("OMP_NUM_THREADS")) machine.omp_num_threads = threads;

@@ -10,11 +10,12 @@ namespace lockstep {
 namespace {
 
 const Command kCommands[] = {
+    {"submit", "start a training program on many processes, as a run", "Start and end runs", submit_command},
+    {"cancel", "end a run; its outputs are kept", "Start and end runs", cancel_command},
     {"runs", "list runs, newest first", "Look at runs", runs_command},
     {"show", "everything known about a run: status, cause of its end, code, files", "Look at runs", show_command},
     {"logs", "what the ranks of a run print, also while they print it", "Look at runs", logs_command},
     {"metrics", "the metrics a run has logged", "Look at runs", metrics_command},
-    {"cancel", "end a run; its outputs are kept", "Start and end runs", cancel_command},
     {"version", "version, compiler and source revision", "About lockstep", version_command},
     {"help", "this overview, or the help of one command", "About lockstep", help_command},
     {"supervise", "watch over a run until its end (started by submit)", "", supervise_command},

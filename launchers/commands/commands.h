@@ -20,6 +20,7 @@ struct Command {
 // In the order in which they are shown. The table itself stands in main.cpp.
 std::span<const Command> all_commands();
 
+int submit_command(const Arguments& arguments);
 int runs_command(const Arguments& arguments);
 int show_command(const Arguments& arguments);
 int logs_command(const Arguments& arguments);

@@ -1,0 +1,49 @@
+// From an estimator to a submitted run: everything is decided and checked first, then done.
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "lockstep/core/estimator.h"
+#include "lockstep/core/git_properties.h"
+#include "lockstep/core/run_store.h"
+#include "lockstep/core/snapshot.h"
+#include "lockstep/core/workspace.h"
+#include "lockstep/launchers/launch_plan.h"
+
+namespace lockstep {
+
+// All that a submit will do, as plain values.
+struct Submission {
+  Estimator
+      estimator;  // resolved: absolute paths, the program found, data sets and the run to resume from replaced by paths
+  SnapshotPlan snapshot;
+  LaunchPlan launch;
+  std::optional<GitProperties> git;
+  std::vector<std::string> notices;  // for people: what was assumed, what is left out
+};
+
+// Writes nothing. workspace: where runs and data sets are looked up; nullptr when there is none yet.
+// On failure one Error tells all problems: what validate() finds, or, with a sound estimator, what its snapshot, its
+// launch plan and the paths it names lack. Usage error, unless only the machine is at fault.
+Result<Submission> plan_submission(const Estimator& estimator, const LocalMachine& machine, const Workspace* workspace,
+                                   const OptionTableBase::Origins& origins = {});
+
+// Creates the run, takes the snapshot, starts the detached supervisor and returns. command_line: what the user typed.
+// Throws Failure. Where the run exists by then, it is marked Failed with the cause first.
+RunDirectory execute(const Submission& submission, const Workspace& workspace, const LocalMachine& machine,
+                     const std::vector<std::string>& command_line);
+
+// One Error for several: the first one's kind and place when there is only one, else a numbered list.
+Error combine(const std::vector<Error>& errors);
+
+// What a rank runs, for listings: "train.py --epochs 2".
+std::string command_text(const Estimator& estimator);
+
+// For --dry-run.
+std::string describe(const Submission& submission);
+nlohmann::ordered_json to_json(const Submission& submission);
+
+}  // namespace lockstep

@@ -1,0 +1,139 @@
+// execute(): a planned submission becomes a run directory with a supervisor.
+#include <fcntl.h>
+
+#include <cstdio>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "lockstep/core/file_descriptor.h"
+#include "lockstep/core/machine.h"
+#include "lockstep/core/process.h"
+#include "lockstep/core/publish.h"
+#include "lockstep/core/run_contract.h"
+#include "lockstep/core/words.h"
+#include "lockstep/launchers/submission.h"
+#include "version.h"
+
+namespace lockstep {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+// A secret typed as --environment-variables NAME=VALUE must not be kept either.
+std::string command_line_text(std::vector<std::string> words, const KeyValues& variables) {
+  for (const auto& [name, value] : variables) {
+    if (!is_secret_name(name) || value.empty()) continue;
+    for (std::string& word : words)
+      if (word.ends_with(name + "=" + value)) word.replace(word.size() - value.size(), value.size(), "<redacted>");
+  }
+  return quote_words(words);
+}
+
+Json make_record(const Submission& submission, const RunDirectory& run, const std::vector<std::string>& command_line) {
+  const SnapshotPlan& snapshot = submission.snapshot;
+  std::error_code gone;
+  Json record{{"format", 1},
+              {"id", run.id()},
+              {"experiment", run.experiment()},
+              {"submitted", unix_time()},
+              {"user", user_name()},
+              {"host", host_name()},
+              {"lockstep_version", kVersion},
+              {"lockstep_source", kSourceRevision},
+              {"submit_directory", fs::current_path(gone).string()},
+              {"submit_command", command_line_text(command_line, submission.estimator.environment_variables)},
+              {"command", command_text(submission.estimator)},
+              {"target", submission.launch.target},
+              {"estimator", to_json(submission.estimator)},
+              {"launch_plan", to_json(submission.launch)},
+              {"snapshot",
+               {{"source", snapshot.source.string()},
+                {"digest", snapshot.digest},
+                {"ignore_file", snapshot.ignore_file},
+                {"files", snapshot.files.size()},
+                {"bytes", snapshot.total_bytes}}}};
+  if (submission.git) record["git"] = to_json(*submission.git);
+  return record;
+}
+
+void write_tags(const RunDirectory& run, const KeyValues& tags) {
+  if (tags.empty()) return;
+  Json json = Json::object();
+  for (const auto& [name, value] : tags) json[name] = value;
+  publish_file(run.path() / "tags.json", json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+}
+
+// Ranks may write where they run; the snapshot stays as it was taken.
+void make_work_directory(const Submission& submission, const RunDirectory& run) {
+  const fs::path snapshot = take_snapshot(submission.snapshot, run.path() / "snapshot").value();
+  const fs::path work = run.path() / submission.launch.work_directory;
+  copy_snapshot(submission.snapshot, snapshot, work);
+  for (const char* folder : {contract::kOutputs, contract::kLogs})
+    fs::create_directory_symlink(fs::path("..") / folder, work / folder);
+}
+
+void start_supervisor(const Submission& submission, const RunDirectory& run, const LocalMachine& machine) {
+  const fs::path log = run.path() / contract::kLogs / "65_job_prep.txt";
+  const FileDescriptor output(::open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
+  if (!output) fail_errno("cannot create " + log.string());
+  ProcessSpec spec;
+  spec.argv = {machine.lockstep, "supervise", run.path().string()};
+  spec.environment = current_environment();
+  // What must not be written down reaches the ranks this way: the launch plan names it, and this process hands it on.
+  for (const auto& [name, value] : submission.estimator.environment_variables)
+    if (is_secret_name(name)) (*spec.environment)[name] = value;
+  spec.directory = run.path();
+  spec.standard_output = spec.standard_error = output.get();
+  spec.new_session = true;
+  start_process(spec).value();
+}
+
+// No supervisor will write it.
+void mark_failed(const RunDirectory& run, const Error& error) noexcept try {
+  EndCause cause;
+  cause.reason = "environment";
+  cause.host = host_name();
+  cause.message = "the run was not started: " + (error.where.empty() ? "" : error.where + ": ") + error.what;
+  cause.hint = error.hint;
+  RunEvent event;
+  event.status = RunStatus::Failed;
+  event.detail = cause.message;
+  event.cause = std::move(cause);
+  run.append_event(std::move(event));
+} catch (const std::exception& e) {
+  std::fprintf(stderr, "lockstep: run %s could not be marked as Failed: %s\n", run.id().c_str(), e.what());
+}
+
+Error environment_error(const std::exception& e) {
+  Error error = to_error(e);
+  if (dynamic_cast<const fs::filesystem_error*>(&e)) error.kind = ErrorKind::environment;
+  return error;
+}
+
+}  // namespace
+
+RunDirectory execute(const Submission& submission, const Workspace& workspace, const LocalMachine& machine,
+                     const std::vector<std::string>& command_line) {
+  const RunDirectory run = RunDirectory::create(workspace, submission.estimator.experiment).value();
+  try {
+    run.write_record(make_record(submission, run, command_line));
+  } catch (const std::exception&) {
+    std::error_code ignored;
+    fs::remove_all(run.path(), ignored);  // without a record it would be no run, and nobody would know what it was
+    throw;
+  }
+  try {
+    write_tags(run, submission.estimator.tags);
+    make_work_directory(submission, run);
+    start_supervisor(submission, run, machine);
+  } catch (const std::exception& e) {
+    Error error = environment_error(e);
+    mark_failed(run, error);
+    error.where = "run " + run.id() + (error.where.empty() ? "" : ", " + error.where);
+    throw Failure(error);
+  }
+  return run;
+}
+
+}  // namespace lockstep
