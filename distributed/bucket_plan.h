@@ -15,7 +15,7 @@ struct ParameterInfo {
 };
 
 // A parameter's place in its bucket.
-struct Slot {
+struct ParameterSlot {
   int parameter = 0;           // index into the list given to plan_buckets
   std::int64_t offset = 0;     // elements from the start of the flat buffer
   std::int64_t count = 0;
@@ -24,7 +24,7 @@ struct Slot {
 struct Bucket {
   std::int64_t offset = 0;     // elements from the start of the flat buffer
   std::int64_t count = 0;      // elements including padding; of the last bucket also including the used flags
-  std::vector<Slot> slots;
+  std::vector<ParameterSlot> slots;
 };
 
 // Buckets in the order in which they are reduced. Slots are aligned to 64 bytes, so SIMD loads of a parameter never straddle.

@@ -34,7 +34,7 @@ bool is_same_layout(const at::Tensor& a, const at::Tensor& b) {
 
 }  // namespace
 
-at::Tensor slot_view(const at::Tensor& flat, const Slot& slot, const at::Tensor& parameter) {
+at::Tensor slot_view(const at::Tensor& flat, const ParameterSlot& slot, const at::Tensor& parameter) {
   // Below autograd's view tracking: the slots are independent tensors that only share memory.
   const at::AutoDispatchBelowADInplaceOrView plain;
   const bool dense = parameter.is_non_overlapping_and_dense();   // channels_last weights keep their strides

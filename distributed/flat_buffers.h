@@ -44,6 +44,6 @@ class FlatBuffers {
 };
 
 // The part of a flat buffer that belongs to one parameter, with the parameter's shape and strides.
-at::Tensor slot_view(const at::Tensor& flat, const Slot& slot, const at::Tensor& parameter);
+at::Tensor slot_view(const at::Tensor& flat, const ParameterSlot& slot, const at::Tensor& parameter);
 
 }  // namespace lockstep
