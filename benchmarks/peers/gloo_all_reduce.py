@@ -4,13 +4,12 @@
 """
 import argparse
 import json
-import os
 import time
 
 import torch
 import torch.distributed as dist
 
-import job
+import gloo_group
 
 
 def measure(count, repeats, warm_up):
@@ -37,12 +36,7 @@ def main():
     parser.add_argument("--pin", choices=["none", "all", "main"], default="none")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    local_rank = int(os.environ["LOCAL_RANK"])
-    if options.pin == "all":
-        job.pin(local_rank)
-    dist.init_process_group("gloo")
-    if options.pin == "main":
-        job.pin(local_rank)
+    gloo_group.join(options.pin)
 
     results = []
     for size in options.bytes:
@@ -54,7 +48,7 @@ def main():
     if dist.get_rank() == 0:
         print(json.dumps({"peer": "gloo", "world_size": dist.get_world_size(), "pin": options.pin, "all_reduce": results,
                           "versions": {"torch": torch.__version__}}), flush=True)
-    dist.destroy_process_group()
+    gloo_group.leave()
 
 
 if __name__ == "__main__":

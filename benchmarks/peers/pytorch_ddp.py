@@ -2,25 +2,17 @@
 
     torchrun --nproc-per-node 2 pytorch_ddp.py --data FILE --pin main
 """
-import os
-
 import torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
+import gloo_group
 import job
 
 
 def main():
     options = job.parser(__doc__).parse_args()
-    local_rank = int(os.environ["LOCAL_RANK"])
-    # gloo starts its threads in init_process_group, and they inherit the binding of that moment: bound before it they
-    # share the core of the computation, bound after it they are free to run where there is room.
-    if options.pin == "all":
-        job.pin(local_rank)
-    dist.init_process_group("gloo")
-    if options.pin == "main":
-        job.pin(local_rank)
+    gloo_group.join(options.pin)
     work = job.Job(options, dist.get_rank(), dist.get_world_size())
     net = DistributedDataParallel(work.net, gradient_as_bucket_view=True, static_graph=True)
     criterion = torch.nn.CrossEntropyLoss()
@@ -39,7 +31,7 @@ def main():
     dist.all_reduce(losses)
     if work.rank == 0:
         work.report("pytorch ddp gloo", losses=(losses / work.world_size).tolist())
-    dist.destroy_process_group()
+    gloo_group.leave()
 
 
 if __name__ == "__main__":
