@@ -24,9 +24,10 @@ def _descends(pid, ancestor, parents):
     return False
 
 
-def peak_rss_bytes(pid):
-    """The largest resident set so far, mapped files included (VmHWM)."""
-    return _kilobytes(pathlib.Path(f"/proc/{pid}/status").read_text(), "VmHWM:")
+def rss_bytes(pid):
+    """The resident set now and at its largest so far, mapped files included. ValueError when the process is ending."""
+    text = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return _kilobytes(text, "VmRSS:"), _kilobytes(text, "VmHWM:")
 
 
 def file_mapping_bytes(pid, path):
