@@ -1,8 +1,8 @@
 #include "lockstep/distributed/checkpoint.h"
 
-#include "lockstep/core/publish.h"
 #include "lockstep/core/sha256.h"
 #include "lockstep/distributed/checkpoint_description.h"
+#include "lockstep/distributed/seal.h"
 #include "lockstep/distributed/tensor_file.h"
 
 namespace lockstep {
@@ -40,7 +40,7 @@ void write(Hdf5File& file, const Checkpoint& checkpoint) {
   file.write_string("/", "manifest", joined(manifest));
   file.write_string("/", "manifest_sha256", digest(description, joined(manifest)));
   file.close();
-  sync_path(file.path());
+  seal_file(file.path());
 }
 
 void check_format(const Hdf5File& file) {
@@ -49,7 +49,8 @@ void check_format(const Hdf5File& file) {
     fail(ErrorKind::corrupt_data, "is not a checkpoint of Lockstep", {}, where);
   const std::int64_t version = file.read_integer("/", "format_version");
   if (version != kVersion)
-    fail(ErrorKind::usage, "has checkpoint format " + std::to_string(version) + ", this program reads " + std::to_string(kVersion),
+    fail(ErrorKind::usage,
+         "has checkpoint format " + std::to_string(version) + ", this program reads " + std::to_string(kVersion),
          "use the version of Lockstep that wrote it", where);
 }
 
@@ -67,6 +68,11 @@ void write_checkpoint(const std::filesystem::path& path, const Checkpoint& check
 }
 
 Checkpoint read_checkpoint(const std::filesystem::path& path) {
+  if (const Seal seal = check_seal(path); seal != Seal::intact)
+    fail(ErrorKind::corrupt_data,
+         seal == Seal::broken ? "does not match the SHA-256 digest at its end"
+                              : "has no digest at its end: it is incomplete or no checkpoint",
+         "the file is damaged", path.string());
   const Hdf5File file = Hdf5File::open(path);
   check_format(file);
   Checkpoint checkpoint;
@@ -77,7 +83,8 @@ Checkpoint read_checkpoint(const std::filesystem::path& path) {
   const std::string description = file.read_string("/", "training");
   // Before anything read is believed.
   const std::string found = joined(manifest);
-  if (found != file.read_string("/", "manifest") || digest(description, found) != file.read_string("/", "manifest_sha256"))
+  if (found != file.read_string("/", "manifest") ||
+      digest(description, found) != file.read_string("/", "manifest_sha256"))
     fail(ErrorKind::corrupt_data, "does not match its SHA-256 digests", "the file is damaged", path.string());
   try {
     take_description(description, checkpoint);

@@ -19,7 +19,9 @@ constexpr std::string_view kPrefix = "step_", kSuffix = ".h5", kTemporary = ".st
 constexpr std::size_t kDigits = 10;
 
 std::optional<std::int64_t> step_of(const std::string& name) {
-  if (name.size() != kPrefix.size() + kDigits + kSuffix.size() || !name.starts_with(kPrefix) || !name.ends_with(kSuffix)) return {};
+  if (name.size() != kPrefix.size() + kDigits + kSuffix.size() || !name.starts_with(kPrefix) ||
+      !name.ends_with(kSuffix))
+    return {};
   std::int64_t step = 0;
   const char *first = name.data() + kPrefix.size(), *last = first + kDigits;
   const auto [end, error] = std::from_chars(first, last, step);
@@ -37,7 +39,8 @@ std::vector<std::string> names_in(const fs::path& folder) {
 }
 
 void rename_or_fail(const fs::path& from, const fs::path& to) {
-  if (std::rename(from.c_str(), to.c_str()) != 0) fail_errno("cannot be renamed to " + to.filename().string(), {}, from.string());
+  if (std::rename(from.c_str(), to.c_str()) != 0)
+    fail_errno("cannot be renamed to " + to.filename().string(), {}, from.string());
 }
 
 }  // namespace
@@ -85,7 +88,8 @@ fs::path CheckpointStore::save(const Checkpoint& checkpoint) const {
     Error error = failure.error();
     error.what = "the checkpoint of step " + std::to_string(checkpoint.step) + " could not be written: " + error.what;
     error.where = folder_.string();
-    error.hint = "make room (df " + folder_.string() + "), then go on with --resume auto; checkpoints written before are unharmed";
+    error.hint = "make room (df " + folder_.string() +
+                 "), then go on with --resume auto; checkpoints written before are unharmed";
     throw Failure(std::move(error));
   }
   prune();
@@ -101,7 +105,8 @@ void CheckpointStore::prune() const {
     if (name.starts_with(kTemporary)) fs::remove(folder_ / name, ignored);
 }
 
-std::optional<CheckpointStore::Found> CheckpointStore::newest_valid(const std::function<void(const std::string&)>& warn) const {
+std::optional<CheckpointStore::Found> CheckpointStore::newest_valid(
+    const std::function<void(const std::string&)>& warn) const {
   const auto all = steps();
   std::vector<fs::path> damaged;
   for (auto step = all.rbegin(); step != all.rend(); ++step) {
@@ -113,12 +118,14 @@ std::optional<CheckpointStore::Found> CheckpointStore::newest_valid(const std::f
     } catch (const Failure& failure) {
       if (failure.error().kind != ErrorKind::corrupt_data) throw;
       warn("damaged checkpoint, passed over: " + failure.error().message());
-      damaged.push_back(path);  // keeps its name until a valid one is found: it must not look as if there had never been any
+      damaged.push_back(
+          path);  // keeps its name until a valid one is found: it must not look as if there had never been any
     }
   }
   if (all.empty()) return {};
   fail(ErrorKind::corrupt_data, "none of the " + std::to_string(all.size()) + " checkpoints is valid",
-       "give --resume none to start from the beginning, or --resume with a checkpoint file kept elsewhere", folder_.string());
+       "give --resume none to start from the beginning, or --resume with a checkpoint file kept elsewhere",
+       folder_.string());
 }
 
 fs::path CheckpointStore::set_aside_after(std::int64_t step) const {
@@ -126,7 +133,8 @@ fs::path CheckpointStore::set_aside_after(std::int64_t step) const {
   for (const std::int64_t other : steps()) {
     if (other <= step) continue;
     for (int n = 1; aside.empty(); ++n)
-      if (fs::create_directory(folder_ / ("superseded_" + std::to_string(n)))) aside = folder_ / ("superseded_" + std::to_string(n));
+      if (fs::create_directory(folder_ / ("superseded_" + std::to_string(n))))
+        aside = folder_ / ("superseded_" + std::to_string(n));
     rename_or_fail(file_of(other), aside / file_of(other).filename());
   }
   return aside;

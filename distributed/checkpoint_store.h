@@ -12,8 +12,8 @@
 
 namespace lockstep {
 
-// One process writes (rank 0). Files appear whole or not at all: temporary name, fsync, rename, fsync of the folder; then `latest` (the
-// file's name, a hint for people); then old ones are removed.
+// One process writes (rank 0). Files appear whole or not at all: temporary name, fsync, rename, fsync of the folder;
+// then `latest` (the file's name, a hint for people); then old ones are removed.
 class CheckpointStore {
  public:
   // keep: how many to keep, at least 1. Nothing is created before prepare() or save().
@@ -31,12 +31,13 @@ class CheckpointStore {
     std::filesystem::path path;
     Checkpoint checkpoint;
   };
-  // The newest that is valid. A damaged one is reported by `warn` (one sentence), renamed to *.damaged and passed over. Nothing when there are no
-  // checkpoints; throws Failure(corrupt_data) when there are some and none is valid: never a fresh start in silence.
+  // The newest that is valid. A damaged one is reported by `warn` (one sentence), renamed to *.damaged and passed over.
+  // Nothing when there are no checkpoints; throws Failure(corrupt_data) when there are some and none is valid: never a
+  // fresh start in silence.
   std::optional<Found> newest_valid(const std::function<void(const std::string&)>& warn) const;
 
-  // Moves checkpoints later than `step` (-1: all) into a new subfolder superseded_<n>, so that those of an earlier training are neither resumed
-  // nor counted. Returns that folder, or "" when there were none.
+  // Moves checkpoints later than `step` (-1: all) into a new subfolder superseded_<n>, so that those of an earlier
+  // training are neither resumed nor counted. Returns that folder, or "" when there were none.
   std::filesystem::path set_aside_after(std::int64_t step) const;
 
   // Steps of the files there, ascending, whatever their contents.

@@ -21,7 +21,9 @@ int count_gpus(std::string& why_none) {
   int count = 0;
   const int status = init && get_count ? init(0) : -1;
   if (status != 0 || get_count(&count) != 0) count = 0;
-  if (count == 0) why_none = "the NVIDIA driver shows no GPU (cuInit: " + std::to_string(status) + "); see nvidia-smi and CUDA_VISIBLE_DEVICES";
+  if (count == 0)
+    why_none = "the NVIDIA driver shows no GPU (cuInit: " + std::to_string(status) +
+               "); see nvidia-smi and CUDA_VISIBLE_DEVICES";
   return count;
 }
 
@@ -43,7 +45,9 @@ bool load_cuda_library(std::string& why_not) {
     why_not = std::string("Lockstep's CUDA library cannot be loaded: ") + dlerror();
     return false;
   }
-  why_not = "this build has no CUDA library (liblockstep_cuda.so beside the program or in ../lib); rebuild with -DLOCKSTEP_CUDA=ON";
+  why_not =
+      "this build has no CUDA library (liblockstep_cuda.so beside the program or in ../lib); rebuild with "
+      "-DLOCKSTEP_CUDA=ON";
   return false;
 }
 

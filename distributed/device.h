@@ -1,4 +1,5 @@
-// Which device a rank computes on. The CUDA part of Lockstep is a library of its own that is loaded only where a GPU will be used.
+// Which device a rank computes on. The CUDA part of Lockstep is a library of its own that is loaded only where a GPU
+// will be used.
 #pragma once
 
 #include <c10/core/Device.h>
@@ -7,18 +8,20 @@
 
 namespace lockstep {
 
-// What was asked for and what was found; the second part of the choice needs the local rank, the first must precede MPI and tensors.
+// What was asked for and what was found; the second part of the choice needs the local rank, the first must precede MPI
+// and tensors.
 struct GpuSupport {
-  std::string requested = "auto";   // auto, cpu, cuda
-  int count = 0;                    // usable GPUs of this node
-  std::string why_none;             // one sentence, when count is 0
+  std::string requested = "auto";  // auto, cpu, cuda
+  int count = 0;                   // usable GPUs of this node
+  std::string why_none;            // one sentence, when count is 0
 };
 
-// requested: auto, cpu or cuda. With a GPU in the machine loads lockstep's CUDA library (process-wide symbols: LibTorch looks its CUDA part
-// up once and keeps the answer, so this must come before any tensor code). Never throws.
+// requested: auto, cpu or cuda. With a GPU in the machine loads lockstep's CUDA library (process-wide symbols: LibTorch
+// looks its CUDA part up once and keeps the answer, so this must come before any tensor code). Never throws.
 GpuSupport find_gpu(const std::string& requested);
 
-// The CPU, or GPU number local_rank. Throws Failure(environment) for `cuda` without a GPU, and when there are fewer GPUs than local ranks.
+// The CPU, or GPU number local_rank. Throws Failure(environment) for `cuda` without a GPU, and when there are fewer
+// GPUs than local ranks.
 c10::Device choose_device(const GpuSupport& gpu, int local_rank);
 
 }  // namespace lockstep

@@ -12,7 +12,9 @@ namespace {
 
 class EvalMode {
  public:
-  explicit EvalMode(torch::nn::Module& module) : module_(module), was_training_(module.is_training()) { module_.eval(); }
+  explicit EvalMode(torch::nn::Module& module) : module_(module), was_training_(module.is_training()) {
+    module_.eval();
+  }
   ~EvalMode() { module_.train(was_training_); }
   EvalMode(const EvalMode&) = delete;
   EvalMode& operator=(const EvalMode&) = delete;
@@ -24,7 +26,8 @@ class EvalMode {
 
 }  // namespace
 
-Evaluation evaluate(torch::nn::Module& module, const Forward& forward, BatchSource& source, Communicator& communicator, c10::Device device) {
+Evaluation evaluate(torch::nn::Module& module, const Forward& forward, BatchSource& source, Communicator& communicator,
+                    c10::Device device) {
   const EvalMode mode(module);
   const c10::AutoGradMode no_grad(false);
   // On the device until the end: a GPU is not waited for after each batch.
@@ -40,7 +43,8 @@ Evaluation evaluate(torch::nn::Module& module, const Forward& forward, BatchSour
     correct.add_(logits.argmax(1).eq(target).sum());
     samples += batch.local_count;
   }
-  double sums[] = {loss.item<double>(), static_cast<double>(correct.item<std::int64_t>()), static_cast<double>(samples)};
+  double sums[] = {loss.item<double>(), static_cast<double>(correct.item<std::int64_t>()),
+                   static_cast<double>(samples)};
   sum_over_ranks(communicator, device, sums);
   return {.loss = sums[2] > 0 ? sums[0] / sums[2] : 0,
           .correct = static_cast<std::int64_t>(sums[1]),

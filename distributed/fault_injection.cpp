@@ -51,10 +51,14 @@ FaultInjection::FaultInjection(int rank, const std::string& text) {
       {"throw", Kind::raise}, {"kill", Kind::kill}, {"exit0", Kind::exit0}, {"nan", Kind::nan}, {"stop", Kind::stop}};
   std::int64_t failing_rank = 0, step = 1;
   for (const auto& [name, value] : fields(text)) {
-    if (name == "rank") failing_rank = number(value, text);
-    else if (name == "step") step = number(value, text);
-    else if (name == "kind" && kinds.contains(value)) kind_ = kinds.at(value);
-    else refuse(text);
+    if (name == "rank")
+      failing_rank = number(value, text);
+    else if (name == "step")
+      step = number(value, text);
+    else if (name == "kind" && kinds.contains(value))
+      kind_ = kinds.at(value);
+    else
+      refuse(text);
   }
   if (kind_ == Kind::none) refuse(text);
   if (failing_rank == rank) step_ = step;
@@ -62,12 +66,20 @@ FaultInjection::FaultInjection(int rank, const std::string& text) {
 
 bool FaultInjection::strike_now() const {
   switch (kind_) {
-    case Kind::raise: fail(ErrorKind::internal, "fault injected before step " + std::to_string(step_) + " (LOCKSTEP_FAULT)");
-    case Kind::kill: std::raise(SIGKILL); break;
-    case Kind::exit0: _exit(0);
-    case Kind::stop: std::raise(SIGSTOP); break;
-    case Kind::nan: return true;
-    case Kind::none: break;
+    case Kind::raise:
+      fail(ErrorKind::internal, "fault injected before step " + std::to_string(step_) + " (LOCKSTEP_FAULT)");
+    case Kind::kill:
+      std::raise(SIGKILL);
+      break;
+    case Kind::exit0:
+      _exit(0);
+    case Kind::stop:
+      std::raise(SIGSTOP);
+      break;
+    case Kind::nan:
+      return true;
+    case Kind::none:
+      break;
   }
   return false;
 }

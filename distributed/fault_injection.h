@@ -9,7 +9,8 @@ namespace lockstep {
 // LOCKSTEP_FAULT=rank=1:step=7:kind=kill
 //   rank   which rank fails (default 0)
 //   step   number of the optimizer step, counted from 1 over the whole training, before which it happens (default 1)
-//   kind   throw: an exception; kill: SIGKILL to itself; exit0: leaves with status 0 without a word; nan: the loss becomes NaN;
+//   kind   throw: an exception; kill: SIGKILL to itself; exit0: leaves with status 0 without a word; nan: the loss
+//   becomes NaN;
 //          stop: SIGSTOP, so that it hangs
 class FaultInjection {
  public:
@@ -23,7 +24,7 @@ class FaultInjection {
  private:
   enum class Kind { none, raise, kill, exit0, nan, stop };
   bool strike_now() const;
-  std::int64_t step_ = -1;   // never reached
+  std::int64_t step_ = -1;  // never reached
   Kind kind_ = Kind::none;
 };
 

@@ -9,14 +9,15 @@ namespace lockstep {
 
 // Sums of this rank since the last reset.
 struct LossSums {
-  double loss = 0;             // of all samples
+  double loss = 0;  // of all samples
   std::int64_t samples = 0;
 };
 
 // On the CPU a loss is read at once (it is there); on a GPU it is added up on the device and read by sums().
 class LossMeter {
  public:
-  // loss: a scalar, the mean over `samples` samples. On the CPU throws Failure(usage) when it is not finite, naming `step`.
+  // loss: a scalar, the mean over `samples` samples. On the CPU throws Failure(usage) when it is not finite, naming
+  // `step`.
   void add(const at::Tensor& loss, std::int64_t samples, std::int64_t step);
 
   // Waits for the device. Throws Failure(usage) when the sum is not finite, naming the steps of the window.
@@ -26,7 +27,7 @@ class LossMeter {
 
  private:
   LossSums host_;
-  at::Tensor device_;               // float64 scalar; undefined until a loss on a GPU came
+  at::Tensor device_;  // float64 scalar; undefined until a loss on a GPU came
   std::int64_t first_step_ = -1, last_step_ = -1;
 };
 

@@ -6,6 +6,7 @@
 
 #include "lockstep/core/publish.h"
 #include "lockstep/distributed/checkpoint.h"
+#include "lockstep/distributed/seal.h"
 #include "lockstep/distributed/tensor_file.h"
 
 namespace lockstep {
@@ -29,10 +30,12 @@ void write(const std::filesystem::path& path, const ModelFacts& facts, const Nam
   file.write_integer("/", "step", facts.step);
   file.write_string("/", "weights_sha256", weights_sha256(state_dict));
   file.close();
-  sync_path(path);
+  seal_file(path);
 }
 
-std::string format_of(const Hdf5File& file) { return file.has_attribute("/", "format") ? file.read_string("/", "format") : ""; }
+std::string format_of(const Hdf5File& file) {
+  return file.has_attribute("/", "format") ? file.read_string("/", "format") : "";
+}
 
 }  // namespace
 
@@ -49,20 +52,24 @@ void write_model(const std::filesystem::path& path, const ModelFacts& facts, con
     Error error = failure.error();
     error.what = "the model could not be written: " + error.what;
     error.where = path.string();
-    if (error.hint.empty()) error.hint = "make room, then go on with --resume auto: the last checkpoint has the same weights";
+    if (error.hint.empty())
+      error.hint = "make room, then go on with --resume auto: the last checkpoint has the same weights";
     throw Failure(std::move(error));
   }
 }
 
 NamedTensors read_weights(const std::filesystem::path& path) {
+  if (check_seal(path) == Seal::broken)
+    fail(ErrorKind::corrupt_data, "does not match the SHA-256 digest at its end", "the file is damaged", path.string());
   const Hdf5File file = Hdf5File::open(path);
   const std::string format = format_of(file);
   if (format == "lockstep-checkpoint") return read_checkpoint(path).state_dict;
   if (format != kFormat)
-    fail(ErrorKind::usage, "is neither a model file nor a checkpoint of Lockstep", "give outputs/model.h5 of an earlier training", path.string());
+    fail(ErrorKind::usage, "is neither a model file nor a checkpoint of Lockstep",
+         "give outputs/model.h5 of an earlier training", path.string());
   std::vector<std::string> manifest;
   NamedTensors weights = read_tensors(file, "/state_dict", manifest);
-  if (weights_sha256(weights) != file.read_string("/", "weights_sha256"))
+  if (file.has_attribute("/", "weights_sha256") && weights_sha256(weights) != file.read_string("/", "weights_sha256"))
     fail(ErrorKind::corrupt_data, "does not match its SHA-256 digest", "the file is damaged", path.string());
   return weights;
 }

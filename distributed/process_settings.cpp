@@ -13,7 +13,7 @@ void tune_allocator() {
   constexpr int kLargestHeapBlock = 32 << 20;  // mallopt refuses more than half of glibc's HEAP_MAX_SIZE
   mallopt(M_MMAP_THRESHOLD, kLargestHeapBlock);
   mallopt(M_TRIM_THRESHOLD, 1 << 30);
-  mallopt(M_TOP_PAD, 16 << 20);                // grow in steps large enough that growing is rare
+  mallopt(M_TOP_PAD, 16 << 20);  // grow in steps large enough that growing is rare
 #endif
 }
 

@@ -34,7 +34,8 @@ std::string bar(double part) {
 
 std::string grouped(std::int64_t number) {
   std::string digits = std::to_string(number < 0 ? -number : number);
-  for (auto place = static_cast<std::ptrdiff_t>(digits.size()) - 3; place > 0; place -= 3) digits.insert(static_cast<std::size_t>(place), 1, ',');
+  for (auto place = static_cast<std::ptrdiff_t>(digits.size()) - 3; place > 0; place -= 3)
+    digits.insert(static_cast<std::size_t>(place), 1, ',');
   if (number < 0) digits.insert(0, 1, '-');
   return digits;
 }
@@ -50,7 +51,8 @@ std::string duration_text(double seconds) {
 
 std::string progress_line(const Progress& progress, int columns) {
   const double part = part_done(progress);
-  std::string head = progress.epochs > 0 ? format("epoch %lld/%lld", static_cast<long long>(std::min(progress.epoch + 1, progress.epochs)),
+  std::string head = progress.epochs > 0 ? format("epoch %lld/%lld",
+                                                  static_cast<long long>(std::min(progress.epoch + 1, progress.epochs)),
                                                   static_cast<long long>(progress.epochs))
                                          : format("epoch %lld", static_cast<long long>(progress.epoch + 1));
   // By importance: what does not fit is left out from the end of this list, then the bar.
@@ -71,7 +73,8 @@ std::string progress_line(const Progress& progress, int columns) {
 }
 
 std::string loss_line(std::int64_t epoch, std::int64_t batch, double loss) {
-  return format("epoch=%lld, batch=%5lld: loss %.2f", static_cast<long long>(epoch + 1), static_cast<long long>(batch), loss);
+  return format("epoch=%lld, batch=%5lld: loss %.2f", static_cast<long long>(epoch + 1), static_cast<long long>(batch),
+                loss);
 }
 
 }  // namespace lockstep

@@ -33,12 +33,14 @@ StartingPoint named(const std::string& name) {
   if (!fs::is_directory(folder)) {
     const auto workspace = Workspace::from_config();
     const auto run = workspace ? find_run(*workspace, name) : Result<RunDirectory>(workspace.error());
-    if (!run) fail(ErrorKind::usage, "nothing to resume from: \"" + name + "\" is no file and no run", run.error().what);
+    if (!run)
+      fail(ErrorKind::usage, "nothing to resume from: \"" + name + "\" is no file and no run", run.error().what);
     folder = run->path();
   }
   for (const fs::path& place : {folder, folder / "checkpoints", folder / contract::kCheckpoints})
     if (StartingPoint start = newest_in(CheckpointStore(place)); start.checkpoint) return start;
-  fail(ErrorKind::usage, "there is no checkpoint in " + folder.string(), "give a step_<number>.h5 file, or leave --resume out");
+  fail(ErrorKind::usage, "there is no checkpoint in " + folder.string(),
+       "give a step_<number>.h5 file, or leave --resume out");
 }
 
 StartingPoint look_for(const Session& session, Run& run, std::string request, const CheckpointStore& store) {
@@ -50,13 +52,15 @@ StartingPoint look_for(const Session& session, Run& run, std::string request, co
   return own.checkpoint || inherited.empty() ? std::move(own) : named(inherited);
 }
 
-void check_identity(const Checkpoint& checkpoint, const std::map<std::string, std::string>& identity, const std::string& origin) {
+void check_identity(const Checkpoint& checkpoint, const std::map<std::string, std::string>& identity,
+                    const std::string& origin) {
   for (const auto& [name, value] : identity) {
     const auto found = checkpoint.identity.find(name);
     const std::string before = found == checkpoint.identity.end() ? "unknown" : found->second;
     if (before != value)
       fail(ErrorKind::usage, "the checkpoint was made with " + name + " " + before + ", now it is " + value,
-           "give the same options to go on; --resume none starts from the beginning, --weights takes only the values", origin);
+           "give the same options to go on; --resume none starts from the beginning, --weights takes only the values",
+           origin);
   }
 }
 

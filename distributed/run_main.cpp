@@ -3,7 +3,7 @@
 #include <cstdio>
 #include <exception>
 
-#include "lockstep/distributed/launcher_environment.h"
+#include "lockstep/distributed/expected_world.h"
 #include "lockstep/distributed/process_settings.h"
 
 namespace lockstep {
@@ -17,7 +17,8 @@ void print(const std::string& text) {
 // LibTorch appends a C++ stack to what() after the first line; people need the sentence.
 Error describe(const std::exception& e) {
   Error error = to_error(e);
-  if (dynamic_cast<const Failure*>(&e) == nullptr) error.what = error.what.substr(0, error.what.find("\nException raised from"));
+  if (dynamic_cast<const Failure*>(&e) == nullptr)
+    error.what = error.what.substr(0, error.what.find("\nException raised from"));
   return error;
 }
 
@@ -63,14 +64,14 @@ int run_main(const std::string& program, const SessionOptions& options, const st
     return run_in(program, session, body);
   } catch (const AgreedFailure& failure) {  // out of the Session's making; MPI has ended
     Run run = Run::get_context();
-    return leave_in_order(program, run, launcher_environment().rank, failure);
+    return leave_in_order(program, run, launched_as().value_or(RankEnvironment{}).rank, failure);
   }
 }
 
 int report_before_session(const std::string& program, const Error& error) {
-  const LauncherEnvironment environment = launcher_environment();
-  const bool with_mpi = environment.world_size > 1 && !environment.launcher.starts_with("Slurm");
-  int rank = environment.rank;
+  const auto environment = launched_as();
+  const bool with_mpi = started_by_mpi(environment);
+  int rank = environment ? environment->rank : 0;
   if (with_mpi) {
     MPI_Init(nullptr, nullptr);
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);

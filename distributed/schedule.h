@@ -8,12 +8,12 @@
 namespace lockstep {
 
 struct Schedule {
-  std::string shape = "constant";      // constant, step, cosine
-  double learning_rate = 0.001;        // the highest: at the start, or after the warm-up
-  std::int64_t warmup_steps = 0;       // rises linearly over the first steps: learning_rate * (step + 1) / warmup_steps
-  std::int64_t drop_every = 1;         // shape step: multiplied by drop_factor every so many steps after the warm-up
+  std::string shape = "constant";  // constant, step, cosine
+  double learning_rate = 0.001;    // the highest: at the start, or after the warm-up
+  std::int64_t warmup_steps = 0;   // rises linearly over the first steps: learning_rate * (step + 1) / warmup_steps
+  std::int64_t drop_every = 1;     // shape step: multiplied by drop_factor every so many steps after the warm-up
   double drop_factor = 0.1;
-  std::int64_t total_steps = 1;        // shape cosine: falls to 0 at this step, half a cosine after the warm-up
+  std::int64_t total_steps = 1;  // shape cosine: falls to 0 at this step, half a cosine after the warm-up
 };
 
 const std::vector<std::string>& schedule_names();

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "lockstep/distributed/device.h"
-#include "lockstep/distributed/launcher_environment.h"
+#include "lockstep/distributed/expected_world.h"
 
 namespace lockstep {
 namespace {
@@ -38,14 +38,16 @@ Session::Session(const SessionOptions& options)
   if (options.threads > 0) at::set_num_threads(options.threads);
 }
 
-// MPI_Finalize waits for all ranks: while an exception unwinds, the others are elsewhere and this process is about to end.
+// MPI_Finalize waits for all ranks: while an exception unwinds, the others are elsewhere and this process is about to
+// end.
 Session::~Session() {
   if (std::uncaught_exceptions() == 0) end_mpi();
 }
 
 void Session::end_mpi() {
   communicator_.reset();
-  if (comm_ != MPI_COMM_NULL) MPI_Comm_free(&comm_);
+  for (MPI_Comm* comm : {&node_comm_, &comm_})
+    if (*comm != MPI_COMM_NULL) MPI_Comm_free(comm);
   int finalized = 0;
   MPI_Finalized(&finalized);
   if (owns_mpi_ && !finalized) MPI_Finalize();
@@ -66,10 +68,10 @@ void Session::start_mpi() {
 }
 
 void Session::find_place() {
-  MPI_Comm node = MPI_COMM_NULL, leaders = MPI_COMM_NULL;
-  MPI_Comm_split_type(comm_, MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, &node);
-  MPI_Comm_rank(node, &local_rank_);
-  MPI_Comm_size(node, &local_size_);
+  MPI_Comm leaders = MPI_COMM_NULL;
+  MPI_Comm_split_type(comm_, MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, &node_comm_);
+  MPI_Comm_rank(node_comm_, &local_rank_);
+  MPI_Comm_size(node_comm_, &local_size_);
   // The first rank of each node numbers the nodes and tells its neighbours.
   MPI_Comm_split(comm_, local_rank_ == 0 ? 0 : MPI_UNDEFINED, rank_, &leaders);
   int place[2] = {0, 1};
@@ -78,8 +80,7 @@ void Session::find_place() {
     MPI_Comm_size(leaders, &place[1]);
     MPI_Comm_free(&leaders);
   }
-  MPI_Bcast(place, 2, MPI_INT, 0, node);
-  MPI_Comm_free(&node);
+  MPI_Bcast(place, 2, MPI_INT, 0, node_comm_);
   node_ = place[0];
   node_count_ = place[1];
 }
@@ -89,7 +90,7 @@ void Session::check_world_size() const {
   if (!expected || *expected == world_size_) return;
   fail(ErrorKind::environment,
        "world size is " + std::to_string(world_size_) + ", expected " + std::to_string(*expected),
-       world_size_hint(world_size_, *expected, launcher_environment()));
+       world_size_hint(world_size_, *expected, launched_as()));
 }
 
 Communicator& Session::communicator() {
@@ -109,7 +110,8 @@ std::string Session::mpi_version() const {
   std::string version(text, static_cast<std::size_t>(length));
   // "Open MPI v4.1.4, package: …", "MPICH Version:      4.0.2\n…"
   version = version.substr(0, version.find_first_of(",\n"));
-  version.erase(std::unique(version.begin(), version.end(), [](char a, char b) { return a == ' ' && b == ' '; }), version.end());
+  version.erase(std::unique(version.begin(), version.end(), [](char a, char b) { return a == ' ' && b == ' '; }),
+                version.end());
   if (const auto v = version.find(" v"); v != std::string::npos) version.erase(v + 1, 1);
   return version;
 }
@@ -131,24 +133,25 @@ void Session::agree_on(const std::function<void()>& work) const {
   MPI_Bcast(&kind, 1, MPI_INT, reporter, comm_);
   Error error = mine.value_or(Error{ErrorKind::peer_lost, "rank " + std::to_string(reporter) + " failed", {}, {}});
   error.kind = static_cast<ErrorKind>(kind);
-  if (failed < world_size_ && mine)
+  // Where it matters: files are looked at by local rank 0, and its node is plain when there is only one.
+  if (failed < world_size_ && mine && (local_rank_ != 0 || node_count_ > 1))
     error.where = "rank " + std::to_string(rank_) + " on " + host_ + (error.where.empty() ? "" : ", " + error.where);
   throw AgreedFailure(std::move(error), reporter == rank_);
 }
 
-void Session::broadcast_bytes(void* data, std::size_t bytes) const {
+void Session::broadcast_bytes(void* data, std::size_t bytes, MPI_Comm comm) {
   constexpr std::size_t kPiece = std::size_t{1} << 30;  // MPI counts in int
   for (std::size_t done = 0; done < bytes; done += kPiece) {
     const auto count = static_cast<int>(std::min(kPiece, bytes - done));
-    MPI_Bcast(static_cast<char*>(data) + done, count, MPI_BYTE, 0, comm_);
+    MPI_Bcast(static_cast<char*>(data) + done, count, MPI_BYTE, 0, comm);
   }
 }
 
-void Session::broadcast_text(std::string& text) const {
+void Session::broadcast_text(std::string& text, MPI_Comm comm) {
   unsigned long long bytes = text.size();
-  MPI_Bcast(&bytes, 1, MPI_UNSIGNED_LONG_LONG, 0, comm_);
+  MPI_Bcast(&bytes, 1, MPI_UNSIGNED_LONG_LONG, 0, comm);
   text.resize(bytes);
-  broadcast_bytes(text.data(), text.size());
+  broadcast_bytes(text.data(), text.size(), comm);
 }
 
 }  // namespace lockstep

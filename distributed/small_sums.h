@@ -10,11 +10,13 @@
 
 namespace lockstep {
 
-// Collective, every rank with equally many values. In place; every rank ends with equal bits. device: where the communicator's buffers live;
-// the values themselves are in host memory. A few microseconds between two ranks of a node.
+// Collective, every rank with equally many values. In place; every rank ends with equal bits. device: where the
+// communicator's buffers live; the values themselves are in host memory. A few microseconds between two ranks of a
+// node.
 void sum_over_ranks(Communicator& communicator, c10::Device device, std::span<double> values);
 
 // Collective: the `words` of every rank, by rank, into `all` (size() times as many). Host memory.
-void gather_words(Communicator& communicator, c10::Device device, std::span<const std::int64_t> words, std::span<std::int64_t> all);
+void gather_words(Communicator& communicator, c10::Device device, std::span<const std::int64_t> words,
+                  std::span<std::int64_t> all);
 
 }  // namespace lockstep

@@ -13,7 +13,8 @@ namespace {
 
 using Seconds = std::chrono::duration<double>;
 
-// Field 22 of /proc/self/stat: clock ticks between the machine's boot and the start of the process (proc(5)). 0 where there is none.
+// Field 22 of /proc/self/stat: clock ticks between the machine's boot and the start of the process (proc(5)). 0 where
+// there is none.
 double process_age() {
   std::ifstream file("/proc/self/stat");
   std::string text{std::istreambuf_iterator<char>(file), {}};

@@ -8,8 +8,8 @@
 
 namespace lockstep {
 
-// Phases in the order in which they ended; each lasts from the end of the one before. The first, "load", begins when the
-// kernel started the process: loading LibTorch's libraries is the larger part of a start.
+// Phases in the order in which they ended; each lasts from the end of the one before. The first, "load", begins when
+// the kernel started the process: loading LibTorch's libraries is the larger part of a start.
 class StartUpClock {
  public:
   StartUpClock();
@@ -23,7 +23,7 @@ class StartUpClock {
   double since_process_start() const;
 
  private:
-  double process_age_ = 0;   // seconds from the process's start to the clock's making
+  double process_age_ = 0;  // seconds from the process's start to the clock's making
   std::chrono::steady_clock::time_point made_, last_;
   std::vector<std::pair<std::string, double>> phases_;
 };

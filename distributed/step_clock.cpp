@@ -7,6 +7,7 @@ namespace lockstep {
 namespace {
 
 constexpr double kShortest = 1e-6;
+constexpr double kMemorySeconds = 10;
 const double kLogRatio = std::log(1.01);
 
 }  // namespace
@@ -23,7 +24,8 @@ double DurationHistogram::quantile(double part) const {
   std::int64_t seen = 0;
   for (std::size_t bin = 0; bin < kBins; ++bin) {
     seen += bins_[bin];
-    if (seen >= std::max<std::int64_t>(1, wanted)) return kShortest * std::exp((static_cast<double>(bin) + 0.5) * kLogRatio);
+    if (seen >= std::max<std::int64_t>(1, wanted))
+      return kShortest * std::exp((static_cast<double>(bin) + 0.5) * kLogRatio);
   }
   return 0;
 }
@@ -40,8 +42,9 @@ void StepClock::add(double seconds, std::int64_t samples, double exposed_seconds
   const StepTotals step{.steps = 1, .samples = samples, .seconds = seconds, .exposed_seconds = exposed_seconds};
   total_.add(step);
   window_.add(step);
-  const double weight = std::max(0.01, 1.0 / static_cast<double>(total_.steps));
-  recent_ += weight * (seconds - recent_);
+  const double kept = std::exp(-seconds / kMemorySeconds);
+  recent_steps_ = recent_steps_ * kept + 1;
+  recent_seconds_ = recent_seconds_ * kept + seconds;
 }
 
 StepTotals StepClock::take_window() {

@@ -23,9 +23,9 @@ class DurationHistogram {
 // Sums over some steps: of the whole training, or since the last line.
 struct StepTotals {
   std::int64_t steps = 0;
-  std::int64_t samples = 0;       // of all ranks
-  double seconds = 0;             // inside steps: data, forward, backward, update; not evaluation, checkpoints
-  double exposed_seconds = 0;     // of these, waiting for collectives
+  std::int64_t samples = 0;    // of all ranks
+  double seconds = 0;          // inside steps: data, forward, backward, update; not evaluation, checkpoints
+  double exposed_seconds = 0;  // of these, waiting for collectives
 
   void add(const StepTotals& other);
 };
@@ -37,13 +37,13 @@ class StepClock {
   const StepTotals& total() const { return total_; }
   // What came since the last call.
   StepTotals take_window();
-  // Seconds per step lately (exponential mean over about the last 100 steps), for estimates of the time left.
-  double recent_step_seconds() const { return recent_; }
+  // Seconds per step lately (a mean whose memory fades over ten seconds), for estimates of the time left.
+  double recent_step_seconds() const { return recent_steps_ > 0 ? recent_seconds_ / recent_steps_ : 0; }
 
  private:
   DurationHistogram histogram_;
   StepTotals total_, window_;
-  double recent_ = 0;
+  double recent_steps_ = 0, recent_seconds_ = 0;
 };
 
 }  // namespace lockstep

@@ -13,19 +13,19 @@ namespace lockstep {
 
 struct TrainingSummary {
   int world_size = 1;
-  std::int64_t steps = 0;                  // optimizer steps of the whole training, earlier attempts included
-  std::int64_t epochs = 0;                 // whole passes over the training samples
-  double wall_seconds = 0;                 // since this process was started
-  double samples_per_second = 0;           // of all ranks, inside steps (without evaluation, checkpoints and start-up)
+  std::int64_t steps = 0;         // optimizer steps of the whole training, earlier attempts included
+  std::int64_t epochs = 0;        // whole passes over the training samples
+  double wall_seconds = 0;        // since this process was started
+  double samples_per_second = 0;  // of all ranks, inside steps (without evaluation, checkpoints and start-up)
   double step_seconds_p50 = 0, step_seconds_p95 = 0;
-  double exposed_comm_seconds = 0;         // waiting for collectives, mean over ranks
-  std::optional<double> train_loss;        // the last mean that was logged
+  double exposed_comm_seconds = 0;   // waiting for collectives, mean over ranks
+  std::optional<double> train_loss;  // the last mean that was logged
   std::optional<double> eval_loss, eval_accuracy;
   std::string weights_sha256;
   std::string communicator, device;
   std::map<std::string, std::string> versions;
-  std::string resumed_from;                // a path, "" for a fresh start
-  std::vector<std::pair<std::string, double>> start_up;   // phase and seconds, up to the first step
+  std::string resumed_from;                              // a path, "" for a fresh start
+  std::vector<std::pair<std::string, double>> start_up;  // phase and seconds, up to the first step
 };
 
 std::string to_json(const TrainingSummary& summary);

@@ -6,7 +6,7 @@
 
 #include <string>
 
-#include "lockstep/distributed/launcher_environment.h"
+#include "lockstep/distributed/expected_world.h"
 
 namespace lockstep {
 namespace {
@@ -15,14 +15,15 @@ Terminal terminal_at(int descriptor) {
   Terminal terminal;
   terminal.interactive = isatty(descriptor) == 1;
   winsize size{};
-  if (terminal.interactive && ioctl(descriptor, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) terminal.columns = size.ws_col;
+  if (terminal.interactive && ioctl(descriptor, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
+    terminal.columns = size.ws_col;
   return terminal;
 }
 
 }  // namespace
 
 Terminal find_terminal() {
-  if (launcher_environment().launcher.empty()) return terminal_at(STDOUT_FILENO);
+  if (!launched_as()) return terminal_at(STDOUT_FILENO);
   const std::string path = "/proc/" + std::to_string(getppid()) + "/fd/1";
   const int descriptor = open(path.c_str(), O_WRONLY | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);
   if (descriptor < 0) return {};

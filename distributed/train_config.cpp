@@ -14,10 +14,15 @@ constexpr std::int64_t kDefaultEpochs = 2;
 // What is wrong with values that are sound one by one.
 std::optional<Error> contradiction(const TrainConfig& config) {
   if (config.batch_size && config.global_batch_size)
-    return Error{ErrorKind::usage, "both --batch-size and --global-batch-size are given", {},
+    return Error{ErrorKind::usage,
+                 "both --batch-size and --global-batch-size are given",
+                 {},
                  "give the samples per rank or those of all ranks together, not both"};
   if (config.nesterov && config.momentum == 0)
-    return Error{ErrorKind::usage, "--nesterov needs a momentum, --momentum is 0", {}, "give --momentum 0.9, or leave --nesterov out"};
+    return Error{ErrorKind::usage,
+                 "--nesterov needs a momentum, --momentum is 0",
+                 {},
+                 "give --momentum 0.9, or leave --nesterov out"};
   return {};
 }
 
@@ -40,7 +45,8 @@ std::int64_t TrainConfig::total_steps(std::int64_t steps_per_epoch) const {
   const std::int64_t by_steps = steps.value_or(kNoLimit);
   if (!epochs && steps) return by_steps;
   const std::int64_t wanted = epochs.value_or(kDefaultEpochs);
-  const std::int64_t by_epochs = wanted > kNoLimit / std::max<std::int64_t>(1, steps_per_epoch) ? kNoLimit : wanted * steps_per_epoch;
+  const std::int64_t by_epochs =
+      wanted > kNoLimit / std::max<std::int64_t>(1, steps_per_epoch) ? kNoLimit : wanted * steps_per_epoch;
   return std::min(by_steps, by_epochs);
 }
 
@@ -67,7 +73,8 @@ Result<TrainConfig> parse_train_config(const std::vector<std::string>& argv) {
     try {
       text = read_file(file);
     } catch (const Failure& failure) {
-      return Error{ErrorKind::usage, failure.error().what, failure.error().where, "--config takes a file of `name = value` lines"};
+      return Error{ErrorKind::usage, failure.error().what, failure.error().where,
+                   "--config takes a file of `name = value` lines"};
     }
     if (auto ini = table.parse_ini(text, file.string(), &config); !ini) return ini.error();
     if (auto again = table.parse_command_line(argv, &config, &positional); !again) return again.error();

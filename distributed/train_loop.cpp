@@ -15,7 +15,9 @@ using Clock = std::chrono::steady_clock;
 
 namespace {
 
-double seconds_between(Clock::time_point from, Clock::time_point to) { return std::chrono::duration<double>(to - from).count(); }
+double seconds_between(Clock::time_point from, Clock::time_point to) {
+  return std::chrono::duration<double>(to - from).count();
+}
 
 std::int64_t rounded_up(std::int64_t a, std::int64_t b) { return a / b + (a % b != 0); }
 
@@ -26,12 +28,14 @@ TrainLoop::TrainLoop(Session& session, const TrainConfig& config, TrainingTask t
       config_(config),
       task_(std::move(task)),
       store_(session.run().outputs_directory() / "checkpoints"),
-      model_(task_.module, session.communicator(), {.bucket_bytes = static_cast<std::int64_t>(config.bucket_mb * (1 << 20))}),
+      model_(task_.module, session.communicator(),
+             {.bucket_bytes = static_cast<std::int64_t>(config.bucket_mb * (1 << 20))}),
       optimizer_(model_, {.learning_rate = config.learning_rate,
                           .momentum = config.momentum,
                           .weight_decay = config.weight_decay,
                           .nesterov = config.nesterov}),
-      train_step_({task_.forward, model_, optimizer_, task_.train, meter_, session.device(), config.precision, config.accumulate}),
+      train_step_({task_.forward, model_, optimizer_, task_.train, meter_, session.device(), config.precision,
+                   config.accumulate}),
       report_(session.run(), session.rank() == 0),
       fault_(session.rank()),
       steps_per_epoch_(rounded_up(task_.train.steps_per_epoch(), config.accumulate)),
@@ -63,7 +67,8 @@ TrainingSummary TrainLoop::run() {
 
 void TrainLoop::announce() {
   if (!resumed_from_.empty())
-    report_.line("resumed from " + resumed_from_ + ": epoch " + std::to_string(epoch_ + 1) + ", " + grouped(step_) + " steps done");
+    report_.line("resumed from " + resumed_from_ + ": epoch " + std::to_string(epoch_ + 1) + ", " + grouped(step_) +
+                 " steps done");
   report_.line(grouped(total_steps_) + " steps, " + grouped(steps_per_epoch_) + " per epoch, of " +
                grouped(task_.train.global_batch_size() * config_.accumulate) + " samples; " +
                describe(model_.plan(), model_.parameters()));
@@ -99,14 +104,18 @@ void TrainLoop::after_step(const StepResult& result, double seconds, std::int64_
 
 void TrainLoop::end_epoch() {
   evaluate_now();
-  // As in the tutorial the running loss starts anew with each epoch; what a short training has gathered so far is its only loss.
+  // As in the tutorial the running loss starts anew with each epoch; what a short training has gathered so far is its
+  // only loss.
   if (!train_loss_ && step_ == total_steps_) close_window();
   meter_.reset();
   task_.train.seek({++epoch_, 0});
 }
 
-// Mini-batches of this epoch so far; a function of the samples alone, so that it is the same after a resume with other ranks.
-std::int64_t TrainLoop::batches_of_epoch() const { return rounded_up(task_.train.position().consumed, config_.log_batch()); }
+// Mini-batches of this epoch so far; a function of the samples alone, so that it is the same after a resume with other
+// ranks.
+std::int64_t TrainLoop::batches_of_epoch() const {
+  return rounded_up(task_.train.position().consumed, config_.log_batch());
+}
 
 // The mean over the samples of all ranks since the window began, in earlier attempts too.
 void TrainLoop::close_window() {
@@ -132,15 +141,16 @@ void TrainLoop::show_progress(Clock::time_point now) {
   const LossSums loss = meter_.sums();  // of this rank: good enough to look at
   const StepTotals& total = clock_.total();
   const double step_seconds = clock_.recent_step_seconds();
-  report_.progress({.epoch = epoch_,
-                    .epochs = rounded_up(total_steps_, std::max<std::int64_t>(1, steps_per_epoch_)),
-                    .step = step_,
-                    .total_steps = total_steps_,
-                    .loss = loss.samples > 0 ? loss.loss / static_cast<double>(loss.samples) : train_loss_.value_or(std::nan("")),
-                    .samples_per_second = static_cast<double>(task_.train.global_batch_size() * config_.accumulate) / step_seconds,
-                    .exposed_fraction = total.exposed_seconds / total.seconds,
-                    .seconds_left = static_cast<double>(total_steps_ - step_) * step_seconds},
-                   now);
+  report_.progress(
+      {.epoch = epoch_,
+       .epochs = rounded_up(total_steps_, std::max<std::int64_t>(1, steps_per_epoch_)),
+       .step = step_,
+       .total_steps = total_steps_,
+       .loss = loss.samples > 0 ? loss.loss / static_cast<double>(loss.samples) : train_loss_.value_or(std::nan("")),
+       .samples_per_second = static_cast<double>(task_.train.global_batch_size() * config_.accumulate) / step_seconds,
+       .exposed_fraction = total.exposed_seconds / total.seconds,
+       .seconds_left = static_cast<double>(total_steps_ - step_) * step_seconds},
+      now);
 }
 
 void TrainLoop::evaluate_now() {
@@ -174,23 +184,24 @@ TrainingSummary TrainLoop::finish() {
   double exposed[] = {clock_.total().exposed_seconds};
   sum_over_ranks(model_.communicator(), session_.device(), exposed);
   const StepTotals& total = clock_.total();
-  TrainingSummary summary{.world_size = session_.world_size(),
-                          .steps = step_,
-                          .epochs = epoch_,
-                          .wall_seconds = session_.start_up().since_process_start(),
-                          .samples_per_second = total.seconds > 0 ? static_cast<double>(total.samples) / total.seconds : 0,
-                          .step_seconds_p50 = clock_.histogram().quantile(0.5),
-                          .step_seconds_p95 = clock_.histogram().quantile(0.95),
-                          .exposed_comm_seconds = exposed[0] / session_.world_size(),
-                          .train_loss = train_loss_,
-                          .eval_loss = evaluation_->loss,
-                          .eval_accuracy = evaluation_->accuracy(),
-                          .weights_sha256 = weights_sha256(weights),
-                          .communicator = std::string(model_.communicator().name()),
-                          .device = session_.device().str(),
-                          .versions = versions(session_),
-                          .resumed_from = resumed_from_,
-                          .start_up = session_.start_up().phases()};
+  TrainingSummary summary{
+      .world_size = session_.world_size(),
+      .steps = step_,
+      .epochs = epoch_,
+      .wall_seconds = session_.start_up().since_process_start(),
+      .samples_per_second = total.seconds > 0 ? static_cast<double>(total.samples) / total.seconds : 0,
+      .step_seconds_p50 = clock_.histogram().quantile(0.5),
+      .step_seconds_p95 = clock_.histogram().quantile(0.95),
+      .exposed_comm_seconds = exposed[0] / session_.world_size(),
+      .train_loss = train_loss_,
+      .eval_loss = evaluation_->loss,
+      .eval_accuracy = evaluation_->accuracy(),
+      .weights_sha256 = weights_sha256(weights),
+      .communicator = std::string(model_.communicator().name()),
+      .device = session_.device().str(),
+      .versions = versions(session_),
+      .resumed_from = resumed_from_,
+      .start_up = session_.start_up().phases()};
   if (speaks() && !config_.summary.empty()) write_summary(config_.summary, summary);
   report_.line("finished training: " + grouped(step_) + " steps, " + grouped(std::llround(summary.samples_per_second)) +
                " samples/s; the model is " + model_path.string());

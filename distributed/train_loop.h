@@ -25,22 +25,23 @@ namespace lockstep {
 
 // What is trained on what. The references outlive the TrainLoop.
 struct TrainingTask {
-  torch::nn::Module& module;          // on the session's device
+  torch::nn::Module& module;  // on the session's device
   Forward forward;
-  BatchSource& train;                 // made for this rank; global_batch_size() is that of one micro-batch
+  BatchSource& train;  // made for this rank; global_batch_size() is that of one micro-batch
   BatchSource& test;
   std::map<std::string, std::string> identity;  // what a checkpoint must agree with: model, data, …
-  ModelFacts facts;                   // goes into outputs/model.h5
+  ModelFacts facts;                             // goes into outputs/model.h5
 };
 
-// Uses of `config`: everything but model, data, normalize, weights, device and threads, which made the task and the session.
+// Uses of `config`: everything but model, data, normalize, weights, device and threads, which made the task and the
+// session.
 class TrainLoop {
  public:
   // Collective. Throws AgreedFailure when the outputs are not writable or there is no sound starting point.
   TrainLoop(Session& session, const TrainConfig& config, TrainingTask task);
 
-  // Collective. Trains to the end, evaluates, writes outputs/checkpoints/, outputs/model.h5 and --summary. Every rank returns the same weights'
-  // digest; the times are this rank's.
+  // Collective. Trains to the end, evaluates, writes outputs/checkpoints/, outputs/model.h5 and --summary. Every rank
+  // returns the same weights' digest; the times are this rank's.
   TrainingSummary run();
 
  private:
@@ -70,8 +71,8 @@ class TrainLoop {
   FaultInjection fault_;
   std::int64_t steps_per_epoch_, total_steps_;
   Schedule schedule_;
-  std::int64_t step_ = 0;                       // optimizer steps done
-  std::int64_t epoch_ = 0;                      // whole passes done
+  std::int64_t step_ = 0;   // optimizer steps done
+  std::int64_t epoch_ = 0;  // whole passes done
   std::optional<double> train_loss_;
   std::optional<Evaluation> evaluation_;
   std::int64_t evaluated_step_ = -1, saved_step_ = -1;

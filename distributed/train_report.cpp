@@ -45,8 +45,9 @@ void TrainReport::evaluation(std::int64_t epoch, std::int64_t step, const Evalua
   if (!speaks_) return;
   char text[160];
   std::snprintf(text, sizeof text, "epoch=%lld, step=%lld: test loss %.4f, accuracy %.2f %% (%lld of %lld)",
-                static_cast<long long>(epoch + 1), static_cast<long long>(step), evaluation.loss, 100 * evaluation.accuracy(),
-                static_cast<long long>(evaluation.correct), static_cast<long long>(evaluation.samples));
+                static_cast<long long>(epoch + 1), static_cast<long long>(step), evaluation.loss,
+                100 * evaluation.accuracy(), static_cast<long long>(evaluation.correct),
+                static_cast<long long>(evaluation.samples));
   line(text);
   run_.log("eval/loss", evaluation.loss, step);
   run_.log("eval/accuracy", evaluation.accuracy(), step);

@@ -59,8 +59,10 @@ void TrainStep::backward(const Batch& batch, std::int64_t step, std::int64_t ste
   loss = cross_entropy(loss, target);
   if (spoil) loss = loss.mul(std::numeric_limits<double>::quiet_NaN());
   parts_.meter.add(loss, batch.local_count, step);
-  // DataParallel averages over ranks; the mean over samples needs each rank's mean weighted by its share of the samples.
-  const double weight = static_cast<double>(batch.local_count * parts_.model.communicator().size()) / static_cast<double>(step_samples);
+  // DataParallel averages over ranks; the mean over samples needs each rank's mean weighted by its share of the
+  // samples.
+  const double weight =
+      static_cast<double>(batch.local_count * parts_.model.communicator().size()) / static_cast<double>(step_samples);
   if (weight != 1) loss = loss.mul(weight);
   loss.backward();
 }

@@ -27,7 +27,7 @@ struct StepParts {
   LossMeter& meter;
   c10::Device device;
   std::string precision = "fp32";
-  std::int64_t accumulate = 1;      // micro-batches per step
+  std::int64_t accumulate = 1;  // micro-batches per step
 };
 
 struct StepResult {
@@ -39,9 +39,9 @@ class TrainStep {
  public:
   explicit TrainStep(StepParts parts) : parts_(std::move(parts)) {}
 
-  // Collective. Trains on the next `accumulate` micro-batches (fewer at the end of an epoch): the gradient is that of the mean loss over all
-  // their samples on all ranks, whatever their distribution, also where this rank has none. step: its number, for
-  // messages. spoil: the loss becomes NaN (fault_injection.h).
+  // Collective. Trains on the next `accumulate` micro-batches (fewer at the end of an epoch): the gradient is that of
+  // the mean loss over all their samples on all ranks, whatever their distribution, also where this rank has none.
+  // step: its number, for messages. spoil: the loss becomes NaN (fault_injection.h).
   StepResult operator()(std::int64_t step, bool spoil = false);
 
   // Whether the epoch has no further step.

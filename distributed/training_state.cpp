@@ -46,7 +46,8 @@ void unpack(const std::int64_t* words, std::size_t count, std::int64_t rng_bytes
 
 NamedTensors copies(const NamedTensors& tensors) {
   NamedTensors result;
-  for (const auto& [name, tensor] : tensors) result.emplace_back(name, tensor.detach().to(at::kCPU, /*non_blocking=*/false, /*copy=*/true));
+  for (const auto& [name, tensor] : tensors)
+    result.emplace_back(name, tensor.detach().to(at::kCPU, /*non_blocking=*/false, /*copy=*/true));
   return result;
 }
 
@@ -147,7 +148,8 @@ void apply(const Checkpoint& checkpoint, LiveState& live, std::uint64_t seed, co
   live.meter.reset(rank == 0 ? total : LossSums{});
 }
 
-// SplitMix64's finaliser (Steele, Lea, Flood, OOPSLA 2014) over the three numbers in turn: neighbours get unrelated seeds.
+// SplitMix64's finaliser (Steele, Lea, Flood, OOPSLA 2014) over the three numbers in turn: neighbours get unrelated
+// seeds.
 std::uint64_t rank_seed(std::uint64_t seed, int rank, std::int64_t step) {
   std::uint64_t x = seed;
   for (const std::uint64_t part : {static_cast<std::uint64_t>(rank), static_cast<std::uint64_t>(step)}) {

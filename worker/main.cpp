@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "lockstep/distributed/expected_world.h"
 #include "lockstep/distributed/run_main.h"
-#include "lockstep/distributed/launcher_environment.h"
 #include "lockstep/distributed/train_config.h"
 #include "train.h"
 
@@ -13,11 +13,14 @@ namespace {
 
 constexpr const char* kProgram = "lockstep-train";
 
-bool has(const std::vector<std::string>& words, const char* word) { return std::find(words.begin(), words.end(), word) != words.end(); }
+bool has(const std::vector<std::string>& words, const char* word) {
+  return std::find(words.begin(), words.end(), word) != words.end();
+}
 
 // Printed once, also under a launcher.
 int print(const std::string& text) {
-  if (lockstep::launcher_environment().rank == 0) std::fputs(text.c_str(), stdout);
+  const auto environment = lockstep::launched_as();
+  if (!environment || environment->rank == 0) std::fputs(text.c_str(), stdout);
   return 0;
 }
 

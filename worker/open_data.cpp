@@ -1,27 +1,31 @@
 #include "open_data.h"
 
-#include <filesystem>
-
-#include "lockstep/core/dataset_registry.h"
 #include "lockstep/core/error.h"
+#include "lockstep/data/resolve_dataset.h"
 
 namespace lockstep {
 namespace {
 
 constexpr const char* kDefaultData = "fashion-mnist";
 
-std::filesystem::path resolve(const std::string& data) {
-  if (std::filesystem::exists(data)) return data;
-  const auto workspace = Workspace::from_config();
-  const auto record = workspace ? find_dataset(*workspace, data) : Result<DatasetRecord>(workspace.error());
-  return record.value().path;
+void require_same_kind(const TrainingData& data, const std::string& path) {
+  if (data.train.image_shape() != data.test.image_shape() || data.train.class_count() != data.test.class_count())
+    fail(ErrorKind::usage, "the train and test splits differ in image shape or number of classes", {}, path);
 }
 
 }  // namespace
 
-TrainingData open_data(const TrainConfig& config) {
-  const auto path = resolve(config.data.empty() ? kDefaultData : config.data);
-  return {Hdf5Dataset::open(path, "train").value(), Hdf5Dataset::open(path, "test").value()};
+TrainingData open_data(Session& session, const std::string& reference) {
+  std::string path = session.agree([&] {
+    if (session.local_rank() != 0) return std::string();
+    return resolve_data(reference.empty() ? kDefaultData : reference).value().string();
+  });
+  session.broadcast_text_in_node(path);
+  return session.agree([&] {
+    TrainingData data{Hdf5Dataset::open(path, "train").value(), Hdf5Dataset::open(path, "test").value()};
+    require_same_kind(data, path);
+    return data;
+  });
 }
 
 }  // namespace lockstep

@@ -1,8 +1,11 @@
 // From --data to two open splits.
 #pragma once
 
+#include <filesystem>
+#include <string>
+
 #include "lockstep/data/hdf5_dataset.h"
-#include "lockstep/distributed/train_config.h"
+#include "lockstep/distributed/session.h"
 
 namespace lockstep {
 
@@ -10,8 +13,9 @@ struct TrainingData {
   Hdf5Dataset train, test;
 };
 
-// Looks up, opens and checks what config.data names; left out, the registered fashion-mnist. Throws Failure(usage): an unknown name (with the
-// nearest ones), a damaged file, splits that do not belong together.
-TrainingData open_data(const TrainConfig& config);
+// Collective. reference: what data/resolve_dataset.h takes; "" is the registered fashion-mnist. Files are looked for,
+// and where needed imported, by one rank of each node. Throws AgreedFailure(usage): an unknown name (with the nearest
+// ones), a damaged file, splits that do not belong together.
+TrainingData open_data(Session& session, const std::string& reference);
 
 }  // namespace lockstep

@@ -2,8 +2,8 @@
 
 #include <ATen/Context.h>
 
-#include <cstdio>
 #include <algorithm>
+#include <cstdio>
 #include <memory>
 #include <stdexcept>
 
@@ -23,14 +23,16 @@ constexpr std::int64_t kTestBatch = 64;  // samples per rank; the result does no
 std::shared_ptr<Model> build_model(const Session& session, const TrainConfig& config, const Hdf5Dataset& data) {
   const auto names = model_names();
   if (std::find(names.begin(), names.end(), config.model) == names.end())
-    fail(ErrorKind::usage, "there is no model \"" + config.model + "\"" + suggestion(config.model, names), {}, "--model");
+    fail(ErrorKind::usage, "there is no model \"" + config.model + "\"" + suggestion(config.model, names), {},
+         "--model");
   const auto [channels, height, width] = data.image_shape();
   at::globalContext().setDeterministicAlgorithms(config.deterministic, /*warn_only=*/false);
   // The same on every rank, and the values that Python's module gets after torch.manual_seed(seed).
   at::manual_seed(config.seed);
   std::shared_ptr<Model> model;
   try {
-    model = make_model(config.model, {.channels = channels, .height = height, .width = width, .classes = data.class_count()});
+    model = make_model(config.model,
+                       {.channels = channels, .height = height, .width = width, .classes = data.class_count()});
   } catch (const std::invalid_argument& e) {
     fail(ErrorKind::usage, e.what(), {}, "--model " + config.model);
   }
@@ -67,8 +69,8 @@ std::string shape_text(const Hdf5Dataset& data) {
 // What a checkpoint must have been made with so that the training can go on with the samples it has not seen.
 std::map<std::string, std::string> identity(const TrainConfig& config, const TrainingData& data) {
   return {{"--model", config.model},
-          {"--data", data.train.name() + " (" + grouped(data.train.count()) + " samples of " + shape_text(data.train) + ", " +
-                         std::to_string(data.train.class_count()) + " classes)"},
+          {"--data", data.train.name() + " (" + grouped(data.train.count()) + " samples of " + shape_text(data.train) +
+                         ", " + std::to_string(data.train.class_count()) + " classes)"},
           {"--normalize", config.normalize},
           {"--no-shuffle", config.no_shuffle ? "true" : "false"},
           {"--seed", std::to_string(config.seed)},
@@ -89,12 +91,12 @@ void say_what_runs(Session& session, const TrainConfig& config, const TrainingDa
   if (session.rank() != 0) return;
   std::int64_t count = 0;
   for (const auto& parameter : model.parameters()) count += parameter.numel();
-  std::printf("%s (%s parameters) on %s (%s training and %s test samples of %s)\n", config.model.c_str(), grouped(count).c_str(),
-              data.train.name().c_str(), grouped(data.train.count()).c_str(), grouped(data.test.count()).c_str(),
-              shape_text(data.train).c_str());
-  std::printf("%d rank%s on %d node%s, communicator %s, device %s\n", session.world_size(), session.world_size() == 1 ? "" : "s",
-              session.node_count(), session.node_count() == 1 ? "" : "s", std::string(session.communicator().name()).c_str(),
-              session.device().str().c_str());
+  std::printf("%s (%s parameters) on %s (%s training and %s test samples of %s)\n", config.model.c_str(),
+              grouped(count).c_str(), data.train.name().c_str(), grouped(data.train.count()).c_str(),
+              grouped(data.test.count()).c_str(), shape_text(data.train).c_str());
+  std::printf("%d rank%s on %d node%s, communicator %s, device %s\n", session.world_size(),
+              session.world_size() == 1 ? "" : "s", session.node_count(), session.node_count() == 1 ? "" : "s",
+              std::string(session.communicator().name()).c_str(), session.device().str().c_str());
 }
 
 }  // namespace
@@ -114,8 +116,9 @@ SessionOptions session_options(const TrainConfig& config) {
 void train(Session& session, const TrainConfig& config) {
   if (!config.outputs.empty()) session.run().set_outputs_directory(config.outputs);
   if (!config.logs.empty()) session.run().set_logs_directory(config.logs);
-  const TrainingData data = session.agree([&] { return open_data(config); });
-  const auto train_source = train_batches(session, config, data.train), test_source = test_batches(session, config, data.test);
+  const TrainingData data = open_data(session, config.data);
+  const auto train_source = train_batches(session, config, data.train),
+             test_source = test_batches(session, config, data.test);
   session.start_up().mark("data");
   const auto model = session.agree([&] { return build_model(session, config, data.train); });
   session.communicator();

@@ -1,0 +1,23 @@
+// The number of ranks that were started, and what to say when another number met.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "lockstep/core/rank_environment.h"
+
+namespace lockstep {
+
+// What the launcher's variables say about this process; nothing when there are none or they contradict each other.
+std::optional<RankEnvironment> launched_as();
+
+// Whether an MPI launcher started several ranks, so that MPI_Init will find the others.
+bool started_by_mpi(const std::optional<RankEnvironment>& environment);
+
+// LOCKSTEP_EXPECTED_WORLD_SIZE, nothing when unset or empty. Throws Failure(usage) when it is not a number above 0.
+std::optional<int> expected_world_size();
+
+// Why `found` ranks met where `expected` were started, and what to do about it: the hint of the error.
+std::string world_size_hint(int found, int expected, const std::optional<RankEnvironment>& environment);
+
+}  // namespace lockstep
