@@ -2,9 +2,11 @@
 #include "lockstep/distributed/data_parallel.h"
 
 #include <ATen/ops/equal.h>
+#include <ATen/ops/linear.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/randn.h>
 #include <gtest/gtest.h>
+#include <torch/csrc/autograd/custom_function.h>
 #include <torch/nn/modules/linear.h>
 
 #include "lockstep/core/error.h"
@@ -292,6 +294,39 @@ TEST(DataParallel, ErrorsInsideBackwardReachItsCaller) {
   parallel.zero_grad();
   module->forward(input()).square().sum().backward();   // it goes on after the error
   expect_gradients(*module, plain_gradients(1));
+}
+
+// A layer whose backward runs a backward of its own, as checkpointed activations do.
+struct Recomputed : torch::autograd::Function<Recomputed> {
+  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x, Linear layer) {
+    context->save_for_backward({x});
+    context->saved_data["weight"] = layer->weight;
+    return at::linear(x, layer->weight, layer->bias);
+  }
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 const torch::autograd::variable_list& gradients) {
+    const at::AutoGradMode record(true);
+    const auto x = context->get_saved_variables()[0].detach().requires_grad_();
+    at::linear(x, context->saved_data["weight"].toTensor()).backward(gradients[0]);
+    return {x.grad(), at::Tensor()};
+  }
+};
+
+TEST(DataParallel, ABackwardWithinABackwardIsRefused) {
+  SelfCommunicator self;
+  auto module = seeded_chain();
+  DataParallel parallel(*module, self);
+  parallel.zero_grad();
+  const auto x = input().requires_grad_();
+  EXPECT_EQ(message_of([&] { Recomputed::apply(x, module->a).sum().backward(); }),
+            "a backward inside another backward completed gradients of a DataParallel module");
+  parallel.zero_grad();
+  {
+    const auto pause = parallel.no_sync();
+    Recomputed::apply(x, module->a).sum().backward();
+  }
+  parallel.synchronize();
+  EXPECT_TRUE(parallel.has_gradient()[0]);
 }
 
 }  // namespace
