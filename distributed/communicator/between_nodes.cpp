@@ -40,6 +40,8 @@ class MpiBetweenNodes final : public BetweenNodes {
     return true;
   }
 
+  void abandon() override { owners_.abandon(); }
+
  private:
   struct Ticket {
     std::vector<MPI_Request> requests;

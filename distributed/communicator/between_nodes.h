@@ -18,6 +18,8 @@ class BetweenNodes {
   virtual std::size_t start(const Buffer& slice, ReduceOp op) = 0;
   // True once, when the reduction is complete; the ticket is void from then on. Never blocks.
   virtual bool test(std::size_t ticket) = 0;
+  // After a failure, when peers may be gone: free nothing collectively.
+  virtual void abandon() = 0;
 };
 
 // owners: the ranks with the same local rank on all nodes; taken over.

@@ -29,7 +29,7 @@ std::string choose(const Placement& placement, const CommunicatorOptions& option
 
 void check_usable(const std::string& backend, const Placement& placement, const CommunicatorOptions& options) {
   const int size = placement.world.size();
-  if (backend != "nccl" && options.cuda && !(backend == "self" && size == 1)) {
+  if (backend != "nccl" && options.cuda) {
     fail_unusable(backend, "the buffers are CUDA memory, which only nccl reaches");
   }
   if (backend == "nccl" && !options.cuda) fail_unusable(backend, "the buffers are not CUDA memory");
@@ -49,6 +49,7 @@ std::unique_ptr<SharedMemoryCommunicator> make_shared_memory(Placement& placemen
     shared.several_nodes = true;
     shared.owners = placement.smallest_node;
     shared.world_size = placement.world.size();
+    shared.world = MpiComm::duplicate(placement.world.get());
     // Slices that are worth a journey between nodes.
     shared.staging = {.chunk_bytes = std::min(shared.owners, 8) * (std::int64_t{256} << 10), .depth = 4};
     MpiComm owners = MpiComm::split(placement.world.get(), std::min(local, shared.owners), placement.world.rank());

@@ -12,23 +12,23 @@ void MpiOperation::start(const Call& call, std::uint64_t sequence, const Buffer&
   sequence_ = sequence;
   input_ = input;
   output_ = output;
-  checking_ = false;
   through_scratch_ = false;
+  checked_ = false;
   restart(owner_.engine_);
 }
 
 void MpiOperation::advance(Stage limit) {
-  const std::scoped_lock lock(mpi_mutex());
   if (stage() == Stage::queued) {
-    if (!checking_ && due_for_check()) post_check();
-    if (checking_) {
-      if (!test()) return;  // this rank's next collectives wait too: all ranks post in one order
-      checking_ = false;
-      check_same_call(calls_.data(), owner_.size(), sequence_);
-    }
+    // While the calls are compared this rank's next collectives wait too: all ranks post in one order.
+    const bool due = owner_.options_.verify && CallCheck::is_due(sequence_) && !checked_;
+    if (due && !check_.under_way()) check_.start(owner_.comm_, call_, sequence_);
+    if (due && !check_.passed()) return;
+    checked_ = true;
+    const std::scoped_lock lock(mpi_mutex());
     post();
     reach(Stage::announced);
   }
+  const std::scoped_lock lock(mpi_mutex());
   if (!test() || limit != Stage::done) return;
   finish();
   reach(Stage::done);
@@ -36,22 +36,7 @@ void MpiOperation::advance(Stage limit) {
 
 std::string MpiOperation::waiting_for() const {
   if (stage() != Stage::queued) return {};
-  return checking_ ? "a rank has not made this call" : "an earlier collective is not complete";
-}
-
-// The first calls, where programs differ most often, and then one in a thousand: an exchange of 16 bytes per rank.
-bool MpiOperation::due_for_check() const {
-  return owner_.options_.verify && (sequence_ <= 16 || sequence_ % 1000 == 0);
-}
-
-void MpiOperation::post_check() {
-  const auto size = static_cast<std::size_t>(owner_.size());
-  calls_.resize(size);
-  calls_[static_cast<std::size_t>(owner_.rank())] = call_;
-  check_mpi(MPI_Iallgather(MPI_IN_PLACE, 0, MPI_BYTE, calls_.data(), sizeof(Call), MPI_BYTE, owner_.comm_.get(),
-                           new_request()),
-            "MPI_Iallgather");
-  checking_ = true;
+  return check_.under_way() ? "a rank has not made this call" : "an earlier collective is not complete";
 }
 
 void MpiOperation::post() {

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <vector>
 
+#include "lockstep/distributed/communicator/call_check.h"
 #include "lockstep/distributed/communicator/mpi_communicator.h"
 
 namespace lockstep {
@@ -20,8 +21,6 @@ class MpiOperation final : public EngineOperation {
   std::string waiting_for() const override;
 
  private:
-  bool due_for_check() const;
-  void post_check();
   void post();
   void post_all_reduce();
   void post_reduce_scatter();
@@ -36,10 +35,10 @@ class MpiOperation final : public EngineOperation {
   std::uint64_t sequence_ = 0;
   Buffer input_;
   Buffer output_;
-  bool checking_ = false;  // the requests exchange calls, the data has not been posted yet
+  CallCheck check_;
+  bool checked_ = false;
   bool through_scratch_ = false;
   std::vector<MPI_Request> requests_;
-  std::vector<Call> calls_;         // of all ranks, while checking
   std::vector<std::byte> scratch_;  // output of a reduce_scatter in place, which MPI's own IN_PLACE does not offer
 };
 

@@ -12,7 +12,7 @@ namespace lockstep {
 namespace {
 
 namespace fs = std::filesystem;
-constexpr const char* module_file = "lockstep_cuda.so";
+constexpr const char* module_file = "liblockstep_cuda.so";
 
 struct Module {
   std::string path;
@@ -54,7 +54,7 @@ Result<Module> load() {
     return Module{fs::weakly_canonical(path, none).string(), make};
   }
   return Error{ErrorKind::environment, "the CUDA library is missing: no " + tried, {},
-               "install lockstep_cuda.so beside the program or in its ../lib, or name it in LOCKSTEP_CUDA_MODULE"};
+               "install liblockstep_cuda.so beside the program or in its ../lib, or name it in LOCKSTEP_CUDA_MODULE"};
 }
 
 const Result<Module>& module() {
@@ -70,7 +70,7 @@ Result<std::string> load_cuda_module() {
 }
 
 std::unique_ptr<Communicator> make_nccl_communicator(MPI_Comm comm, const CommunicatorOptions& options) {
-  return module().value().make(comm, options);
+  return std::unique_ptr<Communicator>(module().value().make(comm, options));
 }
 
 }  // namespace lockstep

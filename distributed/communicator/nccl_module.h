@@ -1,4 +1,4 @@
-// The CUDA library, lockstep_cuda: loaded only where a GPU is used, so that CPU programs start without CUDA.
+// The CUDA library, liblockstep_cuda.so: loaded only where a GPU is used, so that CPU programs start without CUDA.
 #pragma once
 
 #include <memory>
@@ -14,7 +14,8 @@ namespace lockstep {
 // that says in one sentence what is missing: this build has no CUDA, the file, or a library that the file needs.
 Result<std::string> load_cuda_module();
 
-// The NCCL backend from that library. Collective over `comm`. Throws Failure(environment) without library, GPU or NCCL.
+// The NCCL backend from that library, for the current CUDA device. Collective over `comm`, which is duplicated. Throws
+// Failure(environment) without library or GPU, with two ranks on one GPU, or with two NCCL libraries in the process.
 std::unique_ptr<Communicator> make_nccl_communicator(MPI_Comm comm, const CommunicatorOptions& options);
 
 }  // namespace lockstep

@@ -27,6 +27,7 @@ SharedContext make_context(NodeMemory& memory, SharedMemoryOptions& options) {
   SharedContext context{.region = SharedRegion(memory, options.staging),
                         .several_nodes = options.several_nodes,
                         .between = std::move(options.between),
+                        .world = std::move(options.world),
                         .owners = options.owners > 0 ? options.owners : memory.size(),
                         .scale = 1.0 / (options.world_size > 0 ? options.world_size : memory.size()),
                         .verify = options.verify,
@@ -49,6 +50,8 @@ SharedMemoryCommunicator::~SharedMemoryCommunicator() {
   engine_->close();
   if (engine_->failed() || std::uncaught_exceptions() > 0) {
     memory_->abandon();
+    context_.world.abandon();
+    if (context_.between) context_.between->abandon();
     return;
   }
   try {

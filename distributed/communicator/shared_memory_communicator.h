@@ -18,6 +18,7 @@ struct SharedMemoryOptions {
   // For one node of several: the connection to the others. all_reduce alone can leave the node.
   bool several_nodes = false;
   std::unique_ptr<BetweenNodes> between = nullptr;  // of the owners
+  MpiComm world = {};                               // all ranks, to compare their calls
   int owners = 0;                                   // 0: all ranks of the node own a slice
   int world_size = 0;                               // 0: this node is the world
   std::vector<int> ranks = {};                      // empty: local ranks are world ranks; for messages

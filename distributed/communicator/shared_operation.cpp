@@ -48,8 +48,8 @@ bool SharedOperation::announce() {
 }
 
 bool SharedOperation::begin() {
-  if (!checked_ && all_arrived()) {
-    check_calls();
+  if (!checked_ && all_arrived() && other_nodes_agree()) {
+    check_calls_on_node();
     checked_ = true;
     if (path_ == Path::unknown) choose_path();
     if (path_ == Path::direct) begin_direct();
@@ -69,7 +69,7 @@ bool SharedOperation::all_arrived() {
   return arrived_ == region_.size();
 }
 
-void SharedOperation::check_calls() {
+void SharedOperation::check_calls_on_node() {
   if (!context_.verify) return;
   const Call& first = region_.slot(0, sequence_).call;
   for (int rank = 1; rank < region_.size(); ++rank) {
@@ -78,6 +78,13 @@ void SharedOperation::check_calls() {
       fail_different_call(context_.ranks[static_cast<std::size_t>(rank)], call, context_.ranks[0], first, sequence_);
     }
   }
+}
+
+// A slot can be read for nothing; what other nodes call is asked for now and then.
+bool SharedOperation::other_nodes_agree() {
+  if (!context_.several_nodes || !context_.verify || !CallCheck::is_due(sequence_)) return true;
+  if (!check_.under_way()) check_.start(context_.world, call_, sequence_);
+  return check_.passed();
 }
 
 // From the announcements of all ranks alone, so that all choose the same.

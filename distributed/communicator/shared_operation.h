@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "lockstep/distributed/communicator/between_nodes.h"
-#include "lockstep/distributed/communicator/call.h"
+#include "lockstep/distributed/communicator/call_check.h"
 #include "lockstep/distributed/communicator/progress_engine.h"
 #include "lockstep/distributed/communicator/shared_region.h"
 #include "lockstep/distributed/communicator/slice.h"
@@ -18,6 +18,7 @@ struct SharedContext {
   SharedRegion region;
   bool several_nodes = false;             // a slice is reduced between the nodes as well
   std::unique_ptr<BetweenNodes> between;  // for the owners of slices, where there are several nodes
+  MpiComm world;                          // where there are several nodes: all ranks, to compare their calls
   int owners = 1;                         // the first `owners` local ranks reduce a slice each
   double scale = 1;                       // of an average: 1 / number of all ranks
   bool verify = true;
@@ -50,7 +51,8 @@ class SharedOperation final : public EngineOperation {
   const Buffer& contribution() const;
   bool contributes() const { return call_.kind != CallKind::broadcast || call_.root == region_.rank(); }
   bool all_arrived();
-  void check_calls();
+  void check_calls_on_node();
+  bool other_nodes_agree();
   void choose_path();
 
   // shared_small.cpp: the data travels in the slots.
@@ -107,6 +109,7 @@ class SharedOperation final : public EngineOperation {
   Path path_ = Path::unknown;
   int arrived_ = 0;       // this many ranks, from 0 on, are known to have arrived
   bool checked_ = false;  // all have arrived and agree
+  CallCheck check_;       // with the other nodes
   std::vector<const std::byte*> inputs_;  // for reduce(), kept to save allocations
   std::vector<std::byte*> outputs_;
 
