@@ -119,7 +119,7 @@ std::string SharedOperation::waiting_for() const {
     const std::string name = " " + std::to_string(context_.ranks[static_cast<std::size_t>(rank)]);
     if (!region_.has_arrived(rank, sequence_)) {
       absent += name;
-    } else if (!region_.has_reached(rank, Progress::finished, sequence_)) {
+    } else if (rank != region_.rank() && !region_.has_reached(rank, Progress::finished, sequence_)) {
       unfinished += name;
     }
   }

@@ -1,0 +1,159 @@
+// The shared-memory protocol with threads as ranks. Build with -DLOCKSTEP_SANITIZE=thread to see its races, if it has any.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <latch>
+#include <numeric>
+#include <vector>
+
+#include "lockstep/core/error.h"
+#include "random_collectives.h"
+#include "thread_node.h"
+
+namespace lockstep {
+namespace {
+
+using testing::run_as_ranks;
+
+class SharedMemoryTest : public ::testing::TestWithParam<int> {};
+
+TEST_P(SharedMemoryTest, AllCollectives) {
+  run_as_ranks(GetParam(), [](Communicator& c) {
+    for (const std::int64_t count : {0, 1, 37, 1025}) testing::check_all_collectives(c, count);
+  });
+}
+
+TEST_P(SharedMemoryTest, RandomCollectives) {
+  run_as_ranks(GetParam(), [](Communicator& c) { testing::RandomCollectives(c, 11, 3000).run(600); });
+}
+
+TEST_P(SharedMemoryTest, RandomCollectivesWithProgressThreads) {
+  run_as_ranks(
+      GetParam(), [](Communicator& c) { testing::RandomCollectives(c, 12, 3000).run(300); }, {.progress_thread = true});
+}
+
+// The gradients of the next step may be written as soon as wait() returns: no peer may still read the old ones.
+TEST_P(SharedMemoryTest, BuffersAreFreeAfterWait) {
+  run_as_ranks(GetParam(), [](Communicator& c) {
+    constexpr std::int64_t count = 5000;
+    const auto memory = c.allocate(count * 4);
+    const Buffer buffer{memory->data(), count};
+    for (int step = 0; step < 200; ++step) {
+      testing::fill(buffer, c.rank(), step);
+      c.all_reduce(buffer, ReduceOp::sum).wait();
+      testing::check_elements(buffer, [&](std::int64_t i) { return testing::expected(ReduceOp::sum, c.size(), i, step); });
+      if (::testing::Test::HasFailure()) return;
+    }
+  });
+}
+
+// Far more outstanding collectives than announcement slots.
+TEST_P(SharedMemoryTest, ManyAtOnce) {
+  run_as_ranks(GetParam(), [](Communicator& c) {
+    constexpr std::int64_t count = 700;
+    constexpr int calls = 60;
+    const auto memory = c.allocate(count * 4 * calls);
+    std::vector<Work> works;
+    for (int call = 0; call < calls; ++call) {
+      const Buffer buffer{static_cast<float*>(memory->data()) + call * count, count};
+      testing::fill(buffer, c.rank(), call);
+      works.push_back(c.all_reduce(buffer, ReduceOp::max));
+    }
+    for (int call = calls - 1; call >= 0; --call) {
+      works[static_cast<std::size_t>(call)].wait();
+      const Buffer buffer{static_cast<float*>(memory->data()) + call * count, count};
+      testing::check_elements(buffer, [&](std::int64_t i) { return testing::expected(ReduceOp::max, c.size(), i, call); });
+    }
+  });
+}
+
+// Memory that was given back is used again, and what is in use stays as it is.
+TEST_P(SharedMemoryTest, MemoryComesAndGoes) {
+  run_as_ranks(GetParam(), [](Communicator& c) {
+    const auto lasting = c.allocate(1000);
+    std::memset(lasting->data(), 0x11, 1000);
+    for (int round = 0; round < 20; ++round) {
+      const auto passing = c.allocate(100'000 + round);
+      const auto* const bytes = static_cast<const unsigned char*>(passing->data());
+      ASSERT_EQ(std::accumulate(bytes, bytes + passing->bytes(), 0), 0) << "not zeroed";
+      const Buffer buffer{passing->data(), 20'000};
+      testing::fill(buffer, c.rank(), round);
+      Work work = c.all_reduce(buffer, ReduceOp::sum);
+      if (round % 2 == 0) work.wait();  // else dropped: the destructor waits
+    }
+    ASSERT_EQ(static_cast<const unsigned char*>(lasting->data())[999], 0x11);
+  });
+}
+
+INSTANTIATE_TEST_SUITE_P(Ranks, SharedMemoryTest, ::testing::Values(1, 2, 3, 4, 5));
+
+// The sums differ in their last bits when the order changes.
+TEST(SharedMemory, RepeatsAndRanksAreBitwiseEqual) {
+  constexpr int ranks = 4;
+  constexpr std::int64_t count = 10'007;
+  std::vector<std::vector<float>> results;
+  for (const bool direct : {true, false, true, false}) {
+    std::vector<std::vector<float>> of_rank(ranks);
+    run_as_ranks(ranks, [&](Communicator& c) {
+      const auto memory = c.allocate(count * 4);
+      std::vector<float> elsewhere(count);
+      auto* const data = direct ? static_cast<float*>(memory->data()) : elsewhere.data();
+      for (std::int64_t i = 0; i < count; ++i) {
+        data[i] = std::sin(static_cast<float>(i * 13 + c.rank() * 7)) * (c.rank() == 2 ? 1e4f : 1e-3f);
+      }
+      c.all_reduce({data, count}, ReduceOp::average).wait();
+      of_rank[static_cast<std::size_t>(c.rank())].assign(data, data + count);
+    });
+    results.insert(results.end(), of_rank.begin(), of_rank.end());
+  }
+  for (const auto& result : results) EXPECT_EQ(std::memcmp(result.data(), results[0].data(), count * 4), 0);
+}
+
+TEST(SharedMemory, OtherCallsAreNamedOnAllRanks) {
+  run_as_ranks(3, [](Communicator& c) {
+    std::vector<float> data(100);
+    c.barrier();
+    try {
+      if (c.rank() == 2) {
+        c.broadcast({data.data(), 60}, 1).wait();
+      } else {
+        c.all_reduce({data.data(), 100}, ReduceOp::sum).wait();
+      }
+      FAIL() << "no Failure on rank " << c.rank();
+    } catch (const Failure& failure) {
+      EXPECT_EQ(failure.error().kind, ErrorKind::peer_lost);
+      EXPECT_NE(failure.error().what.find("collective #2 differs between ranks: rank 2 calls broadcast of 60 float32 from "
+                                          "rank 1, but rank 0 calls all_reduce of 100 float32 (sum)"),
+                std::string::npos)
+          << failure.what();
+    }
+    EXPECT_THROW(c.barrier(), Failure) << "the ranks no longer agree: nothing goes on";
+  });
+}
+
+// Rank 1 comes when the others have given up.
+TEST(SharedMemory, ATimeoutNamesWhoIsMissing) {
+  std::latch others(2);
+  const auto body = [&](Communicator& c) {
+    if (c.rank() == 1) others.wait();
+    std::vector<float> data(10'000);
+    std::string message;
+    try {
+      c.all_reduce({data.data(), 10'000}, ReduceOp::sum).wait();
+    } catch (const Failure& failure) {
+      EXPECT_EQ(failure.error().kind, ErrorKind::peer_lost);
+      message = failure.what();
+    }
+    if (c.rank() != 1) others.count_down();
+    EXPECT_NE(message.find("all_reduce #1 of 10000 float32 (sum) is not complete after"), std::string::npos) << message;
+    EXPECT_NE(message.find(c.rank() == 1 ? "arrived, but have not done their part: rank 0 2" : "not arrived: rank 1"),
+              std::string::npos)
+        << message;
+    EXPECT_EQ(message.find("rank " + std::to_string(c.rank()) + ":"), 0u) << message;
+  };
+  run_as_ranks(3, body, {.timeout_seconds = 0.2});
+}
+
+}  // namespace
+}  // namespace lockstep
