@@ -1,10 +1,14 @@
 // Every backend under real MPI: values in closed form, at as many ranks as mpirun started.
 #include <gtest/gtest.h>
 #include <mpi.h>
+#include <sched.h>
 
-#include "collective_cases.h"
+#include <cmath>
+#include <cstring>
+
 #include "lockstep/core/error.h"
 #include "lockstep/distributed/communicator/make_communicator.h"
+#include "random_collectives.h"
 
 namespace lockstep {
 namespace {
@@ -59,6 +63,92 @@ TEST_P(CommunicatorTest, LargeCount) {
     testing::check_all_gather(arena, place, DataType::float16, count, /*in_place=*/false);
     testing::check_broadcast(arena, place, DataType::float64, count / 2, communicator_->size() - 1);
   }
+}
+
+// 10,000 calls over all backends in the list below, several under way at once, buffers rewritten in between.
+TEST_P(CommunicatorTest, RandomCollectives) {
+  testing::RandomCollectives(*communicator_, 21, 400).run(1000);
+  testing::RandomCollectives(*communicator_, 22, 30'000).run(100);
+}
+
+TEST_P(CommunicatorTest, ManyAtOnceFinishInAnyOrder) {
+  constexpr std::int64_t count = 3001;
+  constexpr int calls = 40;
+  const auto memory = communicator_->allocate(count * 8 * calls);
+  const auto buffer = [&](int call) {
+    return Buffer{static_cast<double*>(memory->data()) + call * count, count, DataType::float64};
+  };
+  std::vector<Work> works;
+  for (int call = 0; call < calls; ++call) {
+    testing::fill(buffer(call), communicator_->rank(), call);
+    works.push_back(communicator_->all_reduce(buffer(call), ReduceOp::sum));
+  }
+  for (int call = calls - 1; call >= 0; --call) {
+    if (call % 3 == 0) {
+      works[static_cast<std::size_t>(call)].wait();
+    } else {
+      works[static_cast<std::size_t>(call)] = Work();  // dropping waits too
+    }
+    testing::check_elements(buffer(call), [&](std::int64_t i) {
+      return testing::expected(ReduceOp::sum, communicator_->size(), i, call);
+    });
+  }
+}
+
+// done() alone brings a collective to its end.
+TEST_P(CommunicatorTest, PollingIsEnough) {
+  std::vector<float> data(20'000);
+  const Buffer buffer{data.data(), 20'000};
+  testing::fill(buffer, communicator_->rank(), 5);
+  Work work = communicator_->all_reduce(buffer, ReduceOp::min);
+  while (!work.done()) sched_yield();
+  testing::check_elements(buffer,
+                          [&](std::int64_t i) { return testing::expected(ReduceOp::min, communicator_->size(), i, 5); });
+}
+
+// Sums that depend on the order: equal bits on all ranks and in all repeats.
+TEST_P(CommunicatorTest, RepeatsAndRanksAreBitwiseEqual) {
+  constexpr std::int64_t count = 50'021;
+  const auto memory = communicator_->allocate(count * 4);
+  auto* const data = static_cast<float*>(memory->data());
+  std::vector<float> first;
+  for (int repeat = 0; repeat < 5; ++repeat) {
+    for (std::int64_t i = 0; i < count; ++i) {
+      data[i] = std::sin(static_cast<float>(i * 13 + communicator_->rank() * 7)) * (communicator_->rank() == 2 ? 1e4f : 1e-3f);
+    }
+    communicator_->all_reduce({data, count}, ReduceOp::sum).wait();
+    if (repeat == 0) first.assign(data, data + count);
+    ASSERT_EQ(std::memcmp(data, first.data(), count * 4), 0) << "repeat " << repeat;
+  }
+  std::vector<float> of_rank_0 = first;
+  communicator_->broadcast({of_rank_0.data(), count}, 0).wait();
+  EXPECT_EQ(std::memcmp(of_rank_0.data(), first.data(), count * 4), 0);
+}
+
+TEST_P(CommunicatorTest, ContradictoryArgumentsAreUsageErrors) {
+  Communicator& c = *communicator_;
+  std::vector<float> data(100);
+  const auto expect_usage = [](auto call, const std::string& text) {
+    try {
+      call();
+      ADD_FAILURE() << "no Failure: " << text;
+    } catch (const Failure& failure) {
+      EXPECT_EQ(failure.error().kind, ErrorKind::usage);
+      EXPECT_NE(failure.error().what.find(text), std::string::npos) << failure.what();
+    }
+  };
+  std::vector<std::int64_t> whole(8);
+  expect_usage([&] { c.all_reduce({data.data(), -3}, ReduceOp::sum).wait(); }, "count is negative: -3");
+  expect_usage([&] { c.all_reduce({nullptr, 5}, ReduceOp::sum).wait(); }, "5 elements, but the buffer has no memory");
+  expect_usage([&] { c.all_reduce({whole.data(), 8, DataType::int64}, ReduceOp::average).wait(); }, "average of int64");
+  expect_usage([&] { c.broadcast({data.data(), 5}, c.size()).wait(); }, "the root is rank " + std::to_string(c.size()));
+  expect_usage([&] { c.all_gather({data.data(), 3}, {data.data() + 10, 3 * c.size() + 1}).wait(); }, "the whole has");
+  expect_usage([&] { c.reduce_scatter({data.data(), 4 * c.size()}, {data.data() + 1, 4}, ReduceOp::sum).wait(); },
+               "overlap");
+  expect_usage([&] { c.all_gather({whole.data(), 1, DataType::int64}, {data.data(), c.size()}).wait(); },
+               "different types: float32 and int64");
+  expect_usage([&] { c.allocate(-1); }, "size is negative: -1");
+  c.barrier();  // and nothing has happened
 }
 
 INSTANTIATE_TEST_SUITE_P(Backends, CommunicatorTest,

@@ -1,0 +1,144 @@
+// What goes wrong between ranks: other calls, a rank that does not come, a backend that cannot be used. And what only tests
+// reach: MPI's limit on counts, made small.
+#include <gtest/gtest.h>
+#include <mpi.h>
+
+#include "collective_cases.h"
+#include "lockstep/core/error.h"
+#include "lockstep/distributed/communicator/make_communicator.h"
+#include "lockstep/distributed/communicator/mpi_communicator.h"
+
+namespace lockstep {
+namespace {
+
+int world_size() {
+  int size = 0;
+  MPI_Comm_size(MPI_COMM_WORLD, &size);
+  return size;
+}
+
+Error failure_of(const std::function<void()>& call) {
+  try {
+    call();
+  } catch (const Failure& failure) {
+    return failure.error();
+  }
+  return {ErrorKind::internal, "no Failure", {}, {}};
+}
+
+// Outside of the communicator under test.
+void meet() { MPI_Barrier(MPI_COMM_WORLD); }
+
+struct Case {
+  std::string backend;
+  int ranks_per_node;
+};
+std::ostream& operator<<(std::ostream& out, const Case& c) { return out << c.backend << c.ranks_per_node; }
+
+class FailureTest : public ::testing::TestWithParam<Case> {
+ protected:
+  std::unique_ptr<Communicator> make(double timeout_seconds) {
+    return make_communicator(MPI_COMM_WORLD, {.backend = GetParam().backend,
+                                              .timeout_seconds = timeout_seconds,
+                                              .progress_thread = "off",
+                                              .ranks_per_node = GetParam().ranks_per_node});
+  }
+};
+
+TEST_P(FailureTest, OtherCountsAreNamedOnAllRanks) {
+  if (world_size() == 1) GTEST_SKIP() << "one rank agrees with itself";
+  const auto communicator = make(60);
+  const int last = communicator->size() - 1;
+  std::vector<float> data(6000, 1.0f);
+  const std::int64_t count = communicator->rank() == last ? 5002 : 5003;
+  const Error error = failure_of([&] { communicator->all_reduce({data.data(), count}, ReduceOp::sum).wait(); });
+  EXPECT_EQ(error.kind, ErrorKind::peer_lost);
+  EXPECT_NE(error.what.find("collective #1 differs between ranks: rank " + std::to_string(last) +
+                            " calls all_reduce of 5002 float32 (sum), but rank "),
+            std::string::npos)
+      << error.what;
+  EXPECT_NE(error.what.find(" calls all_reduce of 5003 float32 (sum)"), std::string::npos) << error.what;
+  EXPECT_EQ(error.where.find("rank " + std::to_string(communicator->rank()) + " on "), 0u) << error.where;
+  meet();
+}
+
+TEST_P(FailureTest, ARankThatDoesNotComeIsMissed) {
+  if (world_size() == 1) GTEST_SKIP() << "nobody to wait for";
+  const auto communicator = make(0.3);
+  std::vector<float> data(6000, 1.0f);
+  const bool absent = communicator->rank() == 1;
+  if (!absent) {
+    const Error error = failure_of([&] { communicator->all_reduce({data.data(), 6000}, ReduceOp::sum).wait(); });
+    EXPECT_EQ(error.kind, ErrorKind::peer_lost);
+    EXPECT_NE(error.what.find("all_reduce #1 of 6000 float32 (sum) is not complete after 0.3"), std::string::npos)
+        << error.what;
+    if (GetParam().backend == "shm") {
+      EXPECT_NE(error.what.find("not arrived: rank 1"), std::string::npos) << error.what;
+    }
+  }
+  meet();
+  // Too late; and by another call, so that what the others left behind cannot complete it.
+  if (absent) {
+    EXPECT_EQ(failure_of([&] { communicator->broadcast({data.data(), 6000}, 0).wait(); }).kind, ErrorKind::peer_lost);
+  }
+  meet();
+}
+
+INSTANTIATE_TEST_SUITE_P(Backends, FailureTest,
+                         ::testing::Values(Case{"mpi", 0}, Case{"shm", 0}, Case{"hierarchical", 1}, Case{"hierarchical", 3}),
+                         ::testing::PrintToStringParamName());
+
+TEST(MakeCommunicator, AutoChoosesByPlacement) {
+  const bool alone = world_size() == 1;
+  EXPECT_EQ(make_communicator(MPI_COMM_WORLD, {})->name(), alone ? "self" : "shm");
+  EXPECT_EQ(make_communicator(MPI_COMM_WORLD, {.ranks_per_node = 1})->name(), alone ? "self" : "mpi");
+  const bool several_nodes = world_size() > 2;
+  EXPECT_EQ(make_communicator(MPI_COMM_WORLD, {.ranks_per_node = 2})->name(),
+            several_nodes ? "hierarchical" : (alone ? "self" : "shm"));
+}
+
+TEST(MakeCommunicator, AnUnusableBackendIsAUsageError) {
+  const auto what = [](const CommunicatorOptions& options) {
+    const Error error = failure_of([&] { make_communicator(MPI_COMM_WORLD, options); });
+    EXPECT_EQ(error.kind, ErrorKind::usage);
+    return error.what;
+  };
+  EXPECT_EQ(what({.backend = "gloo"}), "there is no communicator backend \"gloo\"");
+  EXPECT_EQ(what({.backend = "nccl"}),
+            "communicator backend \"nccl\" cannot be used here: the buffers are not CUDA memory");
+  EXPECT_EQ(what({.backend = "shm", .cuda = true}),
+            "communicator backend \"shm\" cannot be used here: the buffers are CUDA memory, which only nccl reaches");
+  EXPECT_EQ(what({.timeout_seconds = 0}), "timeout_seconds is 0.000000, expected more than 0");
+  EXPECT_EQ(what({.progress_thread = "maybe"}), "progress_thread is \"maybe\", expected auto, on or off");
+  EXPECT_EQ(what({.ranks_per_node = -2}), "ranks_per_node is -2, expected 0 (as it is) or more");
+  if (world_size() == 1) return;
+  EXPECT_EQ(what({.backend = "self"}), "communicator backend \"self\" cannot be used here: there are " +
+                                           std::to_string(world_size()) + " ranks");
+  EXPECT_EQ(what({.backend = "shm", .ranks_per_node = 1}),
+            "communicator backend \"shm\" cannot be used here: the ranks are on several nodes: 1 of " +
+                std::to_string(world_size()) + " on this one");
+}
+
+// Counts beyond MPI's int are cut into pieces; here beyond 100.
+TEST(MpiCommunicator, LongCollectivesAreCutIntoPieces) {
+  MpiCommunicatorOptions options;
+  options.engine = std::make_shared<ProgressEngine>(ProgressOptions{.timeout_seconds = 60, .where = ""});
+  options.elements_per_call = 100;
+  MpiCommunicator communicator(MpiComm::duplicate(MPI_COMM_WORLD), options);
+  for (const std::int64_t count : {99, 100, 101, 250}) testing::check_all_collectives(communicator, count);
+}
+
+// A handle may outlive its communicator; it then has nothing to wait for.
+TEST(Work, OutlivesItsCommunicator) {
+  std::vector<float> data(5000, 1.0f);
+  Work work;
+  {
+    const auto communicator = make_communicator(MPI_COMM_WORLD, {});
+    work = communicator->all_reduce({data.data(), 5000}, ReduceOp::sum);
+  }
+  work.wait();
+  EXPECT_EQ(data[4999], static_cast<float>(world_size()));
+}
+
+}  // namespace
+}  // namespace lockstep
