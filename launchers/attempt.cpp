@@ -8,6 +8,7 @@
 #include "lockstep/launchers/end_cause.h"
 #include "lockstep/launchers/follow_log.h"
 #include "lockstep/launchers/process_tree.h"
+#include "lockstep/launchers/rank_exit.h"
 
 namespace lockstep {
 namespace {
@@ -19,6 +20,11 @@ constexpr double kTickSeconds = 0.1;
 constexpr double kSilentStartSeconds = 1;
 
 double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
+
+// By its own report, or by its keeper's.
+bool has_failed_rank(const fs::path& attempt_directory) {
+  return first_rank_error(attempt_directory) || first_rank_exit(attempt_directory);
+}
 
 class Watch {
  public:
@@ -43,11 +49,16 @@ class Watch {
     std::error_code error, ignored;
     const std::uintmax_t log_size = fs::file_size(rank_log_path(run_, 0), error);
     std::string detail;
-    if (fs::exists(run_.attempt_directory(launch_.attempt) / contract::kStarted, ignored)) detail = "first step";
-    else if (!error && log_size > launch_.rank0_log_offset) detail = "first output";
-    else if (seconds_since(begin_) > kSilentStartSeconds) detail = "processes run";
-    else if (ended && ended->code == 0) detail = "ran to its end";
-    else return;
+    if (fs::exists(run_.attempt_directory(launch_.attempt) / contract::kStarted, ignored))
+      detail = "first step";
+    else if (!error && log_size > launch_.rank0_log_offset)
+      detail = "first output";
+    else if (seconds_since(begin_) > kSilentStartSeconds)
+      detail = "processes run";
+    else if (ended && ended->code == 0)
+      detail = "ran to its end";
+    else
+      return;
     running_ = true;
     callbacks_.on_running(detail);
   }
@@ -55,7 +66,7 @@ class Watch {
   StopReason reason_to_stop() {
     if (wants_cancel(run_, signals_)) return StopReason::canceled;
     if (limits_.deadline && unix_time() > *limits_.deadline) return StopReason::time_limit;
-    if (!rank_failed_ && first_rank_error(run_.attempt_directory(launch_.attempt))) rank_failed_ = Clock::now();
+    if (!rank_failed_ && has_failed_rank(run_.attempt_directory(launch_.attempt))) rank_failed_ = Clock::now();
     if (rank_failed_ && seconds_since(*rank_failed_) > limits_.linger_seconds) return StopReason::peer_failed;
     return StopReason::none;
   }

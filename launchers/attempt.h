@@ -15,25 +15,25 @@ namespace lockstep {
 enum class StopReason { none, canceled, time_limit, peer_failed };
 
 struct AttemptEnd {
-  ExitStatus status;                   // of the launcher
+  ExitStatus status;  // of the launcher
   StopReason stop = StopReason::none;
 };
 
 struct WatchLimits {
-  double grace_seconds = 2;            // between SIGTERM and SIGKILL
-  double linger_seconds = 3;           // how long ranks may go on after one of them has reported its failure
-  std::optional<double> deadline;      // unix time at which the run's duration is used up
+  double grace_seconds = 2;        // between SIGTERM and SIGKILL
+  double linger_seconds = 3;       // how long ranks may go on after one of them has reported its failure
+  std::optional<double> deadline;  // unix time at which the run's duration is used up
 };
 
 struct WatchCallbacks {
-  std::function<void(const std::string& detail)> on_running;   // once, when work began
-  std::function<void()> on_canceling;                          // before the first signal
-  std::function<void()> on_tick;                               // several times a second
+  std::function<void(const std::string& detail)> on_running;  // once, when work began
+  std::function<void()> on_canceling;                         // before the first signal
+  std::function<void()> on_tick;                              // several times a second
 };
 
-// Blocks until the launcher has ended. Work has begun when rank 0 left attempts/NNN/started; a program that knows nothing of
-// Lockstep has begun with the first byte of rank 0's log, or when it has run for 1 s.
-// A launcher that ended with 0 or left output did begin, however short it was.
+// Blocks until the launcher has ended. Work has begun when rank 0 left attempts/NNN/started; a program that knows
+// nothing of Lockstep has begun with the first byte of rank 0's log, or when it has run for 1 s. A launcher that ended
+// with 0 or left output did begin, however short it was.
 AttemptEnd watch_attempt(const RunDirectory& run, const Launch& launch, const WatchLimits& limits, WaitSignals& signals,
                          const WatchCallbacks& callbacks);
 

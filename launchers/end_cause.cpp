@@ -9,6 +9,7 @@
 #include "lockstep/core/run_contract.h"
 #include "lockstep/launchers/follow_log.h"
 #include "lockstep/launchers/mpi_report.h"
+#include "lockstep/launchers/rank_exit.h"
 #include "lockstep/launchers/table.h"
 
 namespace lockstep {
@@ -32,8 +33,8 @@ std::string read_from(const fs::path& path, std::uintmax_t offset, std::uintmax_
 
 RankError read_rank_error(const fs::path& path) {
   const auto json = nlohmann::json::parse(read_file(path, 1 << 20));
-  return {json.at("rank").get<int>(),   json.value("host", ""),  json.value("kind", ""),
-          json.value("what", ""),       json.value("where", ""), json.value("hint", "")};
+  return {json.at("rank").get<int>(), json.value("host", ""),  json.value("kind", ""),
+          json.value("what", ""),     json.value("where", ""), json.value("hint", "")};
 }
 
 std::string place(std::optional<int> rank, const std::string& host) {
@@ -48,6 +49,21 @@ std::string sentence(const RankError& error) {
   return who + ": " + where + error.what;
 }
 
+// What is known of the first rank that failed without its own words: from its keeper, else from mpirun.
+std::optional<MpiReport> seen_from_outside(const fs::path& attempt_directory, const fs::path& mpi_log,
+                                           std::uintmax_t offset) {
+  if (const auto exit = first_rank_exit(attempt_directory)) {
+    MpiReport report{exit->rank, exit->host, {}, {}, describe(exit->status)};
+    if (exit->status.signal != 0)
+      report.signal = exit->status.signal;
+    else
+      report.exit_code = exit->status.code;
+    return report;
+  }
+  if (mpi_log.empty()) return {};
+  return parse_mpi_report(read_from(mpi_log, offset, 1 << 20));
+}
+
 EndCause cause_here(std::string reason, std::string message) {
   EndCause cause;
   cause.reason = std::move(reason);
@@ -60,7 +76,7 @@ EndCause cause_here(std::string reason, std::string message) {
 
 std::optional<RankError> first_rank_error(const fs::path& attempt_directory) {
   std::optional<RankError> first;
-  auto first_key = std::make_pair(true, fs::file_time_type::max());   // (only lost a peer, when)
+  auto first_key = std::make_pair(true, fs::file_time_type::max());  // (only lost a peer, when)
   std::error_code error;
   for (fs::directory_iterator entry(attempt_directory, error), end; !error && entry != end; entry.increment(error)) {
     const std::string name = entry->path().filename().string();
@@ -98,14 +114,14 @@ std::vector<std::string> last_lines(const fs::path& log, std::size_t count) {
 EndCause find_cause(const RunDirectory& run, int attempt, const ExitStatus& status, std::uintmax_t mpi_log_offset,
                     bool by_mpirun) {
   const fs::path mpi_log = run.path() / contract::kLogs / "70_mpi_log.txt";
-  std::optional<MpiReport> mpi;
-  if (by_mpirun) mpi = parse_mpi_report(read_from(mpi_log, mpi_log_offset, 1 << 20));
+  std::optional<MpiReport> seen =
+      seen_from_outside(run.attempt_directory(attempt), by_mpirun ? mpi_log : fs::path(), mpi_log_offset);
   std::optional<RankError> reported = first_rank_error(run.attempt_directory(attempt));
-  // A rank that only lost a peer knows less than mpirun, which saw which one.
-  if (reported && reported->kind == "peer_lost" && mpi && mpi->rank != reported->rank) reported.reset();
+  // A rank that only lost a peer knows less than who saw which one.
+  if (reported && reported->kind == "peer_lost" && seen && seen->rank != reported->rank) reported.reset();
 
   EndCause cause;
-  cause.reason = status.signal != 0 || (mpi && mpi->signal && !reported) ? "signal" : "exit_code";
+  cause.reason = status.signal != 0 || (seen && seen->signal && !reported) ? "signal" : "exit_code";
   cause.exit_code = status.code;
   if (status.signal != 0) cause.signal = status.signal;
   if (reported) {
@@ -114,12 +130,12 @@ EndCause find_cause(const RunDirectory& run, int attempt, const ExitStatus& stat
     cause.message = sentence(*reported);
     cause.hint = reported->hint;
     if (reported->kind == "usage") cause.exit_code = contract::kExitUsage;
-  } else if (mpi) {
-    cause.rank = mpi->rank;
-    cause.host = mpi->host.empty() ? host_name() : mpi->host;
-    if (mpi->exit_code) cause.exit_code = mpi->exit_code;
-    if (mpi->signal) cause.signal = mpi->signal;
-    cause.message = place(cause.rank, cause.host) + " " + mpi->message;
+  } else if (seen) {
+    cause.rank = seen->rank;
+    cause.host = seen->host.empty() ? host_name() : seen->host;
+    if (seen->exit_code) cause.exit_code = seen->exit_code;
+    if (seen->signal) cause.signal = seen->signal;
+    cause.message = place(cause.rank, cause.host) + " " + seen->message;
   } else {
     if (!by_mpirun) cause.rank = 0;
     cause.host = host_name();

@@ -22,12 +22,12 @@ struct RankError {
 // comes after all others. Files that cannot be read are passed over.
 std::optional<RankError> first_rank_error(const std::filesystem::path& attempt_directory);
 
-// The last `count` lines of a log, read from its last 64 KiB: valid UTF-8, no control characters, of a progress line that
-// rewrote itself the last state. Empty when the file is missing.
+// The last `count` lines of a log, read from its last 64 KiB: valid UTF-8, no control characters, of a progress line
+// that rewrote itself the last state. Empty when the file is missing.
 std::vector<std::string> last_lines(const std::filesystem::path& log, std::size_t count = 20);
 
-// The cause of an attempt that failed by itself. status: how the launcher (or the only rank) ended. mpi_log_offset: where this attempt's part of
-// 70_mpi_log.txt begins. world_size 1 without mpirun: the culprit is rank 0 on this host.
+// The cause of an attempt that failed by itself. status: how the launcher (or the only rank) ended. mpi_log_offset:
+// where this attempt's part of 70_mpi_log.txt begins. world_size 1 without mpirun: the culprit is rank 0 on this host.
 EndCause find_cause(const RunDirectory& run, int attempt, const ExitStatus& status, std::uintmax_t mpi_log_offset,
                     bool by_mpirun);
 
@@ -35,6 +35,6 @@ EndCause find_cause(const RunDirectory& run, int attempt, const ExitStatus& stat
 EndCause completed_cause();
 EndCause canceled_cause(const std::string& who);
 EndCause time_limit_cause(const RunDirectory& run, std::int64_t seconds);
-EndCause supervisor_cause(const Error& error);   // the supervisor could not do its part
+EndCause supervisor_cause(const Error& error);  // the supervisor could not do its part
 
 }  // namespace lockstep

@@ -9,7 +9,8 @@ namespace {
 
 ExitStatus status_of_signal(int signal) { return {128 + signal, signal}; }
 
-// The words from `anchor` on, with single spaces between them: Open MPI breaks its lines where it likes. "" without anchor.
+// The words from `anchor` on, with single spaces between them: Open MPI breaks its lines where it likes. "" without
+// anchor.
 std::string words_from(std::string_view log, std::string_view anchor) {
   const std::size_t begin = log.find(anchor);
   if (begin == std::string_view::npos) return {};
@@ -32,7 +33,8 @@ std::optional<MpiReport> parse_lost_process(std::string_view log) {
   int rank = 0, signal = 0, length = 0;
   char host[256];
   const std::string words = words_from(log, "process rank ");
-  if (std::sscanf(words.c_str(), "process rank %d with PID %*d on node %255s %n", &rank, host, &length) < 2 || length == 0)
+  if (std::sscanf(words.c_str(), "process rank %d with PID %*d on node %255s %n", &rank, host, &length) < 2 ||
+      length == 0)
     return {};
   if (std::sscanf(words.c_str() + length, "exited on signal %d", &signal) == 1)
     return MpiReport{rank, host, {}, signal, describe(status_of_signal(signal))};
@@ -68,7 +70,8 @@ std::optional<MpiReport> parse_start_failure(std::string_view log) {
   char program[512], host[256];
   const auto rank = number_after(words, "start process rank");
   if (!rank || std::sscanf(words.c_str(), "Executable: %511s Node: %255s", program, host) != 2) return {};
-  return MpiReport{rank, host, {}, {}, "could not be started: " + std::string(program) + " cannot be found or executed"};
+  return MpiReport{
+      rank, host, {}, {}, "could not be started: " + std::string(program) + " cannot be found or executed"};
 }
 
 }  // namespace

@@ -15,7 +15,7 @@ struct MpiReport {
   std::string host;
   std::optional<int> exit_code;
   std::optional<int> signal;
-  std::string message;    // one sentence without rank and host: "exited with code 3", "was ended by signal 9 (Killed)"
+  std::string message;  // one sentence without rank and host: "exited with code 3", "was ended by signal 9 (Killed)"
 };
 
 // Pure: reads Open MPI's texts (4.x and 5.x). Nothing when none of them is there.

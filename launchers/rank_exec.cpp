@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
@@ -16,6 +17,7 @@
 #include "lockstep/core/run_contract.h"
 #include "lockstep/core/words.h"
 #include "lockstep/launchers/launch_plan.h"
+#include "lockstep/launchers/rank_exit.h"
 
 namespace lockstep {
 namespace {
@@ -68,6 +70,13 @@ void send_output_to_log(const std::string& run_directory, int rank) {
   ::dup2(log, STDOUT_FILENO);
   ::dup2(log, STDERR_FILENO);
   if (log > STDERR_FILENO) ::close(log);
+}
+
+fs::path attempt_directory(const std::string& run_directory) {
+  const char* attempt = std::getenv(contract::kAttempt);
+  char name[16];
+  std::snprintf(name, sizeof name, "%03d", attempt ? std::atoi(attempt) : 1);
+  return fs::path(run_directory) / contract::kAttempts / name;
 }
 
 [[noreturn]] void become(const std::vector<std::string>& words) {
@@ -142,6 +151,8 @@ int rank_exec_command(const std::vector<std::string>& arguments) {
     send_output_to_log(run_directory, rank.rank);
     const Variables variables = rank_variables(rank, run_directory, current_environment()).value();
     for (const auto& [name, value] : variables) ::setenv(name.c_str(), value.c_str(), 1);
+    // Alone it is the supervisor's own child, whose end it sees itself.
+    if (!request.alone) keep_rank(attempt_directory(run_directory), rank.rank);
     become(request.argv);
   } catch (const std::exception& e) {
     const Error error = to_error(e);

@@ -1,5 +1,5 @@
-// What mpirun starts for each rank: gives the rank its log and its variables, then becomes the user's program. The pid
-// stays the same, so MPI and its signals are unharmed.
+// What mpirun starts for each rank: gives the rank its log and its variables, then starts the user's program in its own
+// process group, so MPI's signals reach it, and records how it ended (rank_exit.h).
 #pragma once
 
 #include <map>
@@ -19,7 +19,7 @@ namespace lockstep {
 //   2. RANK, WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE, MASTER_ADDR, MASTER_PORT and what run_contract.h names and is
 //   not set yet;
 //   3. $NAME and ${NAME} in the program's arguments are replaced by the rank's variables, $$ by $;
-//   4. exec.
+//   4. with --alone this process becomes the program; else a child of it does, and this process ends as the child does.
 // Does not return when all goes well. Otherwise the error is in the rank's log and in attempts/NNN/error_<rank>.json;
 // returns 1, or 2 for bad usage.
 int rank_exec_command(const std::vector<std::string>& arguments);

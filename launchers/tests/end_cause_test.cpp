@@ -1,7 +1,7 @@
 #include "lockstep/launchers/end_cause.h"
 
-#include <gtest/gtest.h>
 #include <fcntl.h>
+#include <gtest/gtest.h>
 #include <sys/stat.h>
 
 #include <fstream>
@@ -51,7 +51,8 @@ TEST(MpiReport, ReadsASignal) {
 
 TEST(MpiReport, ReadsAnAbortBrokenOverLines) {
   const auto report = parse_mpi_report(
-      "MPI_ABORT was invoked on rank 2 in communicator MPI_COMM_WORLD\nwith errorcode 5.\n\nNOTE: invoking MPI_ABORT\n");
+      "MPI_ABORT was invoked on rank 2 in communicator MPI_COMM_WORLD\nwith errorcode 5.\n\nNOTE: invoking "
+      "MPI_ABORT\n");
   ASSERT_TRUE(report);
   EXPECT_EQ(report->rank, 2);
   EXPECT_EQ(report->exit_code, 5);
@@ -84,10 +85,12 @@ TEST(MpiReport, NothingWhereNothingIsSaid) {
 // Any bytes, cut anywhere: an answer or none, never a crash.
 TEST(MpiReport, SurvivesCutAndOversizedTexts) {
   const std::string text =
-      "MPI_ABORT was invoked on rank 1 in communicator MPI_COMM_WORLD with errorcode 5. Process name: [[1,1],1] Exit code: 3 "
+      "MPI_ABORT was invoked on rank 1 in communicator MPI_COMM_WORLD with errorcode 5. Process name: [[1,1],1] Exit "
+      "code: 3 "
       "process rank 1 with PID 0 on node vm exited on signal 9 Executable: /x Node: vm start process rank 0.";
   for (std::size_t begin = 0; begin < text.size(); ++begin)
-    for (std::size_t length : {std::size_t{5}, std::size_t{40}, text.size()}) (void)parse_mpi_report(text.substr(begin, length));
+    for (std::size_t length : {std::size_t{5}, std::size_t{40}, text.size()})
+      (void)parse_mpi_report(text.substr(begin, length));
   EXPECT_FALSE(parse_mpi_report("process rank 1 with PID 0 on node " + std::string(1 << 20, 'x')));
   (void)parse_mpi_report(std::string(1 << 20, '\0') + "MPI_ABORT was invoked on rank" + std::string(1 << 20, ' '));
 }
@@ -103,7 +106,18 @@ class FindCause : public ::testing::Test {
   void write(const fs::path& path, const std::string& text) { std::ofstream(path, std::ios::app) << text; }
   void rank_error(int rank, const std::string& kind, const std::string& what, int second) {
     const fs::path path = run_.attempt_directory(1) / ("error_" + std::to_string(rank) + ".json");
-    write(path, nlohmann::json{{"rank", rank}, {"host", "node07"}, {"kind", kind}, {"what", what}, {"where", ""}, {"hint", "do this"}}.dump());
+    write(path,
+          nlohmann::json{
+              {"rank", rank}, {"host", "node07"}, {"kind", kind}, {"what", what}, {"where", ""}, {"hint", "do this"}}
+              .dump());
+    set_time(path, second);
+  }
+  void rank_exit(int rank, int code, int signal, int second) {
+    const fs::path path = run_.attempt_directory(1) / ("exit_" + std::to_string(rank) + ".json");
+    write(path, nlohmann::json{{"rank", rank}, {"host", "node09"}, {"exit_code", code}, {"signal", signal}}.dump());
+    set_time(path, second);
+  }
+  void set_time(const fs::path& path, int second) {
     const timespec times[2] = {{1700000000 + second, 0}, {1700000000 + second, 0}};
     ASSERT_EQ(::utimensat(AT_FDCWD, path.c_str(), times, 0), 0);
   }
@@ -125,6 +139,19 @@ TEST_F(FindCause, TheEarliestReportOfARankWins) {
   EXPECT_EQ(cause.message, "rank 3 on node07: data file train.h5 is truncated");
   EXPECT_EQ(cause.hint, "do this");
   EXPECT_EQ(cause.last_lines, (std::vector<std::string>{"one", "two"}));
+}
+
+TEST_F(FindCause, TheKeepersOfTheRanksKnowItWhenMpirunIsSilent) {
+  rank_exit(0, 128 + 15, 15, 20);
+  rank_exit(3, 41, 0, 10);
+  write(rank_log_path(run_, 3), "no such option\n");
+  mpi_says("Primary job  terminated normally, but 1 process returned\na non-zero exit code.\n");
+  const EndCause cause = find_cause(run_, 1, {41, 0}, 0, true);
+  EXPECT_EQ(cause.rank, 3);
+  EXPECT_EQ(cause.host, "node09");
+  EXPECT_EQ(cause.exit_code, 41);
+  EXPECT_EQ(cause.message, "rank 3 on node09 exited with code 41");
+  EXPECT_EQ(cause.last_lines, std::vector<std::string>{"no such option"});
 }
 
 TEST_F(FindCause, MpirunKnowsMoreThanARankThatLostItsPeer) {

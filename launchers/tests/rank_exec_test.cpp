@@ -3,14 +3,17 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "lockstep/core/machine.h"
 #include "lockstep/core/process.h"
 #include "lockstep/core/publish.h"
 #include "lockstep/core/run_store.h"
 #include "lockstep/core/tests/temporary_directory.h"
 #include "lockstep/launchers/launch_plan.h"
+#include "lockstep/launchers/rank_exit.h"
 
 namespace lockstep {
 namespace {
@@ -80,9 +83,37 @@ TEST_F(RankExec, ArgumentsAreExpandedOnTheRank) {
   EXPECT_EQ(log("70_driver_log_2.txt"), "part_2\n5x\n$RANK\n$NOT_SET\ntwo words\n");
 }
 
-TEST_F(RankExec, ThePidAndTheExitCodeAreTheProgramsOwn) {
+TEST_F(RankExec, TheExitCodeOrSignalIsTheProgramsOwn) {
   EXPECT_EQ(start(kRank2Of5, {"--", "sh", "-c", "exit 75"}), 75);
   EXPECT_EQ(start(kRank2Of5, {"--", "sh", "-c", "kill -TERM $$$$"}), 128 + 15);
+  EXPECT_EQ(start({}, {"--alone", "--", "sh", "-c", "kill -KILL $$$$"}), 128 + 9);
+}
+
+TEST_F(RankExec, AnEndWithoutSuccessIsRecorded) {
+  EXPECT_EQ(start(kRank2Of5, {"--", "true"}), 0);
+  EXPECT_FALSE(first_rank_exit(run_.attempt_directory(1)));
+  EXPECT_EQ(start(with(kRank2Of5, "LOCKSTEP_ATTEMPT", "3"), {"--", "sh", "-c", "kill -KILL $$$$"}), 128 + 9);
+  const auto exit = first_rank_exit(run_.attempt_directory(3));
+  ASSERT_TRUE(exit);
+  EXPECT_EQ(exit->rank, 2);
+  EXPECT_EQ(exit->host, host_name());
+  EXPECT_EQ(exit->status.signal, 9);
+}
+
+// The launcher signals the process group; the program must get that signal once, and nobody may stay behind.
+TEST_F(RankExec, AGroupsSignalReachesTheProgramOnce) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::setpgid(0, 0);
+    ::signal(SIGUSR2, [](int) {});  // this go-between is in the group too
+    ::_exit(start(kRank2Of5, {"--", "sh", "-c",
+                              "trap 'echo got it; exit 7' USR2; echo ready; while :; do sleep 0.02 & wait; done"}));
+  }
+  while (!std::filesystem::exists(run_.path() / "logs/70_driver_log_2.txt") || log("70_driver_log_2.txt").empty())
+    ::usleep(2000);
+  ::kill(-child, SIGUSR2);
+  EXPECT_EQ(wait_process(child).code, 7);
+  EXPECT_EQ(log("70_driver_log_2.txt"), "ready\ngot it\n");
 }
 
 TEST_F(RankExec, AFurtherAttemptIsMarkedInTheLog) {
