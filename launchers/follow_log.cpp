@@ -25,7 +25,7 @@ constexpr double kLivenessSeconds = 1;
 struct Source {
   LogTail tail;
   std::string prefix;
-  std::string unfinished;   // a line whose end is still to come; only with a prefix
+  std::string unfinished;  // a line whose end is still to come; only with a prefix
 
   bool print_new(std::ostream& out) {
     const std::string text = tail.read_new();
@@ -50,8 +50,10 @@ struct Source {
 
 std::vector<Source> open_sources(const RunDirectory& run, const LogSelection& selection) {
   std::vector<Source> sources;
-  if (selection.mpi) sources.push_back({LogTail(run.path() / contract::kLogs / "70_mpi_log.txt"), "", ""});
-  else if (!selection.all_ranks) sources.push_back({LogTail(rank_log_path(run, selection.rank)), "", ""});
+  if (selection.mpi)
+    sources.push_back({LogTail(run.path() / contract::kLogs / "70_mpi_log.txt"), "", ""});
+  else if (!selection.all_ranks)
+    sources.push_back({LogTail(rank_log_path(run, selection.rank)), "", ""});
   if (!selection.all_ranks) return sources;
   const RunSummary summary = run.summary();
   const int world_size = summary.node_count * summary.process_count_per_node;
@@ -110,7 +112,8 @@ int leave_running(const RunDirectory& run) {
 }  // namespace
 
 fs::path rank_log_path(const RunDirectory& run, int rank) {
-  return run.path() / contract::kLogs / (rank == 0 ? "70_driver_log.txt" : "70_driver_log_" + std::to_string(rank) + ".txt");
+  return run.path() / contract::kLogs /
+         (rank == 0 ? "70_driver_log.txt" : "70_driver_log_" + std::to_string(rank) + ".txt");
 }
 
 int follow_run(const RunDirectory& run, const FollowOptions& options) {
@@ -149,8 +152,10 @@ std::string end_summary(const RunDirectory& run, const RunSummary& summary) {
   const auto line = [&](const char* name, const std::string& value) { text << "  " << name << value << '\n'; };
   const Cell status = status_cell(summary.status);
   text << "run " << summary.id << ": " << coloured(status.text, status.colour, style) << '\n';
-  if (summary.cause && !summary.cause->message.empty()) line("cause      ", printable(summary.cause->message));
-  else if (!summary.detail.empty()) line("cause      ", printable(summary.detail));
+  if (summary.cause && !summary.cause->message.empty())
+    line("cause      ", printable(summary.cause->message));
+  else if (!summary.detail.empty())
+    line("cause      ", printable(summary.detail));
   if (summary.cause && !summary.cause->hint.empty()) line("to do      ", printable(summary.cause->hint));
   if (summary.ended > 0 && summary.started > 0) line("duration   ", format_duration(summary.ended - summary.started));
   if (summary.attempts > 1) line("attempts   ", std::to_string(summary.attempts));

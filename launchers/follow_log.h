@@ -35,8 +35,8 @@ class LogTail {
 // Which logs of a run are meant.
 struct LogSelection {
   int rank = 0;
-  bool all_ranks = false;    // every rank, each line with "[rank] " before it
-  bool mpi = false;          // what mpirun itself said
+  bool all_ranks = false;  // every rank, each line with "[rank] " before it
+  bool mpi = false;        // what mpirun itself said
 };
 
 struct FollowOptions {
@@ -46,7 +46,8 @@ struct FollowOptions {
 };
 
 // Streams to stdout until the run's terminal event. Returns 0 when it completed, else the program's exit code (1 when
-// there is none). A run whose supervisor is gone ends it too: 1. Ctrl-C leaves the run running, says so and returns 130.
+// there is none). A run whose supervisor is gone ends it too: 1. Ctrl-C leaves the run running, says so and returns
+// 130.
 int follow_run(const RunDirectory& run, const FollowOptions& options = {});
 
 // Prints what is there now, without waiting.

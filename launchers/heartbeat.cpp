@@ -24,7 +24,7 @@ void Heartbeat::beat() {
   if (now < next_) return;
   next_ = now + std::chrono::seconds(3);
   char text[32];
-  const int length = std::snprintf(text, sizeof text, "%lld\n", ++count_);   // never shorter than the one before
+  const int length = std::snprintf(text, sizeof text, "%lld\n", ++count_);  // never shorter than the one before
   [[maybe_unused]] const auto written = ::pwrite(file_, text, static_cast<std::size_t>(length), 0);
 }
 

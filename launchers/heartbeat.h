@@ -6,8 +6,8 @@
 
 namespace lockstep {
 
-// control/supervisor_heartbeat: a counter, rewritten in place every few seconds. Readers judge by its change on their own clock or
-// by the file's age; a full disk stops no run.
+// control/supervisor_heartbeat: a counter, rewritten in place every few seconds. Readers judge by its change on their
+// own clock or by the file's age; a full disk stops no run.
 class Heartbeat {
  public:
   explicit Heartbeat(const std::filesystem::path& run_directory);

@@ -38,9 +38,9 @@ class AppendedFile {
 };
 
 void record_attempt(const RunDirectory& run, const LaunchPlan& plan, int attempt, const std::string& resume_from) {
-  const nlohmann::ordered_json record{{"attempt", attempt},         {"time", unix_time()},
-                                      {"host", host_name()},        {"supervisor", ::getpid()},
-                                      {"argv", plan.launch_argv},   {"resume_from", resume_from}};
+  const nlohmann::ordered_json record{{"attempt", attempt},       {"time", unix_time()},
+                                      {"host", host_name()},      {"supervisor", ::getpid()},
+                                      {"argv", plan.launch_argv}, {"resume_from", resume_from}};
   publish_file(run.attempt_directory(attempt) / "attempt.json",
                record.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
 }
@@ -64,10 +64,12 @@ Variables launch_environment(const LaunchPlan& plan, const RunDirectory& run, in
 bool starts_with_mpirun(const LaunchPlan& plan) {
   if (plan.launch_argv.empty()) return false;
   const std::string name = fs::path(plan.launch_argv.front()).filename().string();
-  return name.find("mpirun") != std::string::npos || name.find("mpiexec") != std::string::npos || name == "orterun" || name == "prterun";
+  return name.find("mpirun") != std::string::npos || name.find("mpiexec") != std::string::npos || name == "orterun" ||
+         name == "prterun";
 }
 
-Result<Launch> launch_attempt(const RunDirectory& run, const LaunchPlan& plan, int attempt, const std::string& resume_from) {
+Result<Launch> launch_attempt(const RunDirectory& run, const LaunchPlan& plan, int attempt,
+                              const std::string& resume_from) {
   const fs::path folder = run.attempt_directory(attempt);
   std::error_code error;
   fs::create_directories(folder, error);

@@ -14,7 +14,7 @@ namespace lockstep {
 
 struct Launch {
   int attempt = 1;
-  pid_t pid = -1;                     // mpirun, or the only rank
+  pid_t pid = -1;  // mpirun, or the only rank
   bool by_mpirun = false;
   std::uintmax_t mpi_log_offset = 0;  // where this attempt's part of 70_mpi_log.txt begins
   std::uintmax_t rank0_log_offset = 0;
@@ -26,9 +26,10 @@ std::map<std::string, std::string> launch_environment(const LaunchPlan& plan, co
                                                       const std::string& resume_from,
                                                       const std::map<std::string, std::string>& available);
 
-// Makes attempts/NNN with attempt.json, opens the logs (appending) and starts the plan's line in work/, in a session of its
-// own that dies with this process. Environment error when it cannot be started.
-Result<Launch> launch_attempt(const RunDirectory& run, const LaunchPlan& plan, int attempt, const std::string& resume_from);
+// Makes attempts/NNN with attempt.json, opens the logs (appending) and starts the plan's line in work/, in a session of
+// its own that dies with this process. Environment error when it cannot be started.
+Result<Launch> launch_attempt(const RunDirectory& run, const LaunchPlan& plan, int attempt,
+                              const std::string& resume_from);
 
 // Whether argv begins with mpirun under one of its names.
 bool starts_with_mpirun(const LaunchPlan& plan);

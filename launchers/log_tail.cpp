@@ -2,6 +2,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "lockstep/launchers/follow_log.h"
@@ -13,11 +14,14 @@ LogTail::~LogTail() {
 }
 
 LogTail::LogTail(LogTail&& other) noexcept
-    : path_(std::move(other.path_)), file_(std::exchange(other.file_, -1)), inode_(other.inode_), offset_(other.offset_) {}
+    : path_(std::move(other.path_)),
+      file_(std::exchange(other.file_, -1)),
+      inode_(other.inode_),
+      offset_(other.offset_) {}
 
 void LogTail::reopen_if_replaced() {
   struct stat status {};
-  if (::stat(path_.c_str(), &status) != 0) return;   // gone: what is open can still be read to its end
+  if (::stat(path_.c_str(), &status) != 0) return;  // gone: what is open can still be read to its end
   const bool same = file_ >= 0 && status.st_ino == inode_;
   if (same && static_cast<std::uint64_t>(status.st_size) >= offset_) return;
   if (!same) {
@@ -32,8 +36,11 @@ void LogTail::reopen_if_replaced() {
 
 std::string LogTail::read_new(std::size_t limit_bytes) {
   reopen_if_replaced();
-  if (file_ < 0) return {};
-  std::string text(limit_bytes, '\0');
+  struct stat status {};
+  if (file_ < 0 || ::fstat(file_, &status) != 0) return {};
+  const auto size = static_cast<std::uint64_t>(status.st_size);
+  if (size <= offset_) return {};
+  std::string text(std::min<std::uint64_t>(limit_bytes, size - offset_), '\0');
   const ssize_t got = ::pread(file_, text.data(), text.size(), static_cast<off_t>(offset_));
   text.resize(got > 0 ? static_cast<std::size_t>(got) : 0);
   offset_ += text.size();

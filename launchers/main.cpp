@@ -19,7 +19,8 @@ const Command kCommands[] = {
     {"version", "version, compiler and source revision", "About lockstep", version_command},
     {"help", "this overview, or the help of one command", "About lockstep", help_command},
     {"supervise", "watch over a run until its end (started by submit)", "", supervise_command},
-    {"rank-exec", "give a rank its log and its variables, then become its program (started by mpirun)", "", rank_exec_command},
+    {"rank-exec", "give a rank its log and its variables, then become its program (started by mpirun)", "",
+     rank_exec_command},
 };
 
 int dispatch(const Arguments& words) {

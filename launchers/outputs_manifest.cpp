@@ -19,7 +19,7 @@ OutputFile describe_file(const fs::directory_entry& entry, const fs::path& base)
     file.bytes = entry.file_size();
     file.sha256 = sha256_file(entry.path());
   } catch (const std::exception&) {
-    file.sha256 = "-";   // not readable: the manifest says so, the run's end does not depend on it
+    file.sha256 = "-";  // not readable: the manifest says so, the run's end does not depend on it
   }
   return file;
 }

@@ -12,12 +12,13 @@
 namespace lockstep {
 
 struct OutputFile {
-  std::string path;          // relative to the run directory: "outputs/model.h5"
+  std::string path;  // relative to the run directory: "outputs/model.h5"
   std::uintmax_t bytes = 0;
-  std::string sha256;        // "-" for what is not a readable regular file (a link, a pipe)
+  std::string sha256;  // "-" for what is not a readable regular file (a link, a pipe)
 };
 
-// All files below outputs/, sorted by path; links are listed, not followed. on_file is called between files (heartbeat).
+// All files below outputs/, sorted by path; links are listed, not followed. on_file is called between files
+// (heartbeat).
 std::vector<OutputFile> list_outputs(const RunDirectory& run, const std::function<void()>& on_file = {});
 
 // One line per file, "SHA256  BYTES  PATH", after two lines of comment.

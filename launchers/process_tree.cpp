@@ -66,16 +66,18 @@ ExitStatus stop_launcher(pid_t launcher, double grace_seconds, WaitSignals& sign
 int sweep_run(const std::string& run_id, double limit_seconds) {
   const auto begin = Clock::now();
   std::set<pid_t> killed;
-  while (true) {
-    bool any = false;
+  // Twice in a row: a process in the middle of an exec shows no environment for a moment.
+  for (int empty_passes = 0; empty_passes < 2 && seconds_since(begin) < limit_seconds;) {
+    ++empty_passes;
     for (const pid_t pid : processes_with_environment(contract::kRunId, run_id)) {
       if (pid == ::getpid() || ::kill(pid, SIGKILL) != 0) continue;
       killed.insert(pid);
-      any = true;
+      empty_passes = 0;
     }
-    if (!any || seconds_since(begin) > limit_seconds) return static_cast<int>(killed.size());
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));   // for the kernel to take them down
+    if (empty_passes < 2)
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));  // for the kernel to take them down
   }
+  return static_cast<int>(killed.size());
 }
 
 OrphanGuard::OrphanGuard(std::string run_id) {

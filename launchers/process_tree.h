@@ -18,7 +18,8 @@ std::optional<ExitStatus> reap_children(pid_t launcher);
 
 // Ends the launcher with its process group: SIGTERM, `grace_seconds` for it to go, SIGKILL. Returns how it ended.
 // on_tick is called a few times a second meanwhile (heartbeat).
-ExitStatus stop_launcher(pid_t launcher, double grace_seconds, WaitSignals& signals, const std::function<void()>& on_tick);
+ExitStatus stop_launcher(pid_t launcher, double grace_seconds, WaitSignals& signals,
+                         const std::function<void()>& on_tick);
 
 // SIGKILL to all processes that carry LOCKSTEP_RUN_ID=run_id in their environment, again until none is left or
 // limit_seconds have passed: a process may fork while it is looked for. Returns how many it killed.
@@ -29,7 +30,7 @@ int sweep_run(const std::string& run_id, double limit_seconds = 2);
 class OrphanGuard {
  public:
   explicit OrphanGuard(std::string run_id);
-  ~OrphanGuard();   // sends the guard home: the run was ended properly
+  ~OrphanGuard();  // sends the guard home: the run was ended properly
   OrphanGuard(const OrphanGuard&) = delete;
   OrphanGuard& operator=(const OrphanGuard&) = delete;
   pid_t pid() const { return guard_; }

@@ -33,10 +33,8 @@ void remove_quietly(const fs::path& path) {
 }
 
 std::string to_text(const Ticket& ticket) {
-  return nlohmann::json{{"run", ticket.run_id},
-                        {"slots", ticket.slots},
-                        {"pid", ticket.pid},
-                        {"start_time", ticket.start_time}}
+  return nlohmann::json{
+      {"run", ticket.run_id}, {"slots", ticket.slots}, {"pid", ticket.pid}, {"start_time", ticket.start_time}}
       .dump();
 }
 
@@ -81,8 +79,8 @@ QueuePosition queue_position(std::vector<Ticket> tickets, const Ticket& mine, in
   QueuePosition position;
   position.capacity = capacity;
   position.wanted = std::min(mine.slots, capacity);
-  int needed = 0;   // by the tickets before this one
-  int held = 0;     // by those of them that may run
+  int needed = 0;  // by the tickets before this one
+  int held = 0;    // by those of them that may run
   for (const Ticket& ticket : tickets) {
     if (!is_before(ticket, mine)) break;
     // Cut: other supervisors may see another capacity, and the sum must not overflow.
@@ -100,7 +98,9 @@ Result<int> local_slots(const Workspace& workspace) {
     char* end = nullptr;
     const long slots = std::strtol(text, &end, 10);
     if (*end != '\0' || slots < 1 || slots > 1'000'000)
-      return Error{ErrorKind::usage, "LOCKSTEP_SLOTS is \"" + std::string(text) + "\", not a number of at least 1", {},
+      return Error{ErrorKind::usage,
+                   "LOCKSTEP_SLOTS is \"" + std::string(text) + "\", not a number of at least 1",
+                   {},
                    "unset it, or set it to the number of processes this machine should run at once"};
     return static_cast<int>(slots);
   }
@@ -128,9 +128,7 @@ SlotQueue::SlotQueue(fs::path directory, std::string run_id, int slots, int capa
   take_ticket();
 }
 
-SlotQueue::~SlotQueue() {
-  remove_quietly(directory_ / ticket_name(ticket_));
-}
+SlotQueue::~SlotQueue() { remove_quietly(directory_ / ticket_name(ticket_)); }
 
 // The number must be above every ticket that stands, or a run that already started could find this one before it. Two
 // supervisors may choose at the same moment: whoever then sees a higher ticket than its own withdraws and tries again.
@@ -142,9 +140,8 @@ void SlotQueue::take_ticket() {
     const fs::path path = directory_ / ticket_name(ticket_);
     publish_file(path, to_text(ticket_));
     const auto tickets = read_tickets();
-    const bool last = std::none_of(tickets.begin(), tickets.end(), [&](const Ticket& other) {
-      return is_before(ticket_, other);
-    });
+    const bool last =
+        std::none_of(tickets.begin(), tickets.end(), [&](const Ticket& other) { return is_before(ticket_, other); });
     if (last) return;
     remove_quietly(path);
   }
@@ -156,8 +153,10 @@ std::vector<Ticket> SlotQueue::read_tickets() const {
   for (fs::directory_iterator entry(directory_, error), end; !error && entry != end; entry.increment(error)) {
     const auto ticket = read_ticket(entry->path());
     if (!ticket) continue;
-    if (process_start_time(static_cast<pid_t>(ticket->pid)) == ticket->start_time) tickets.push_back(*ticket);
-    else remove_quietly(entry->path());
+    if (process_start_time(static_cast<pid_t>(ticket->pid)) == ticket->start_time)
+      tickets.push_back(*ticket);
+    else
+      remove_quietly(entry->path());
   }
   return tickets;
 }

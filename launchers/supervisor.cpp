@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <csignal>
 #include <cstring>
+#include <functional>
 #include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -37,11 +38,13 @@ class Supervisor {
       : run_(std::move(run)), guard_(run_.id()), signals_(/*child=*/true, /*stop=*/true), heartbeat_(run_.path()) {}
 
   void supervise() {
-    announce(RunStatus::Starting, "");
+    run_.append_event({.status = RunStatus::Starting});  // where this cannot be written, nothing is started
     try {
       read_record();
-      if (wait_for_slots()) run_attempts();
-      else finish(RunStatus::Canceled, canceled_cause(canceled_by()));
+      if (wait_for_slots())
+        run_attempts();
+      else
+        finish(RunStatus::Canceled, canceled_cause(canceled_by()));
     } catch (const std::exception& e) {
       give_up(to_error(e));
     }
@@ -59,13 +62,28 @@ class Supervisor {
     }
   }
 
-  void announce(RunStatus status, std::string detail, std::optional<EndCause> cause = {}) {
+  RunEvent event_of(RunStatus status, std::string detail, std::optional<EndCause> cause) const {
     RunEvent event;
     event.status = status;
     event.attempt = attempt_;
     event.detail = std::move(detail);
     event.cause = std::move(cause);
-    run_.append_event(std::move(event));
+    return event;
+  }
+
+  // A full disk must not end a job that trains: what cannot be written is said on stderr, and the job goes on.
+  void announce(RunStatus status, std::string detail, std::optional<EndCause> cause = {}) {
+    best_effort("event not written", [&] { run_.append_event(event_of(status, std::move(detail), std::move(cause))); });
+  }
+
+  static bool best_effort(const char* what, const std::function<void()>& action) {
+    try {
+      action();
+      return true;
+    } catch (const std::exception& e) {
+      std::cerr << "lockstep supervise: " << what << ": " << e.what() << std::endl;
+      return false;
+    }
   }
 
   // False: canceled while waiting.
@@ -74,7 +92,8 @@ class Supervisor {
     const int capacity = local_slots(workspace).value();
     const int ranks = plan_.node_count * plan_.process_count_per_node;
     const int wanted = ranks * std::max(1, plan_.slots_per_rank);
-    queue_ = std::make_unique<SlotQueue>(workspace.root() / "compute" / "local" / host_name(), run_.id(), wanted, capacity);
+    queue_ =
+        std::make_unique<SlotQueue>(workspace.root() / "compute" / "local" / host_name(), run_.id(), wanted, capacity);
     std::string said;
     for (QueuePosition position = queue_->position(); !position.may_start; position = queue_->position()) {
       if (wants_cancel(run_, signals_)) return false;
@@ -99,8 +118,10 @@ class Supervisor {
       const EndCause cause = cause_of(launch, end);
       record_end(cause);
       const NextMove move = next_move(end, cause.exit_code.value_or(1), failures, estimator_.max_restarts);
-      if (move == NextMove::retry) ++failures;
-      else if (move != NextMove::requeue) return finish_after(move, cause);
+      if (move == NextMove::retry)
+        ++failures;
+      else if (move != NextMove::requeue)
+        return finish_after(move, cause);
       resume_from = "auto";
       if (!pause_before_next(move, failures, cause)) return finish(RunStatus::Canceled, canceled_cause(canceled_by()));
     }
@@ -129,7 +150,8 @@ class Supervisor {
   }
 
   std::string canceled_by() const {
-    if (!run_.cancel_requested()) return std::string("a signal to its supervisor (") + ::strsignal(signals_.stop_signal()) + ")";
+    if (!run_.cancel_requested())
+      return std::string("a signal to its supervisor (") + ::strsignal(signals_.stop_signal()) + ")";
     const Json request = Json::parse(read_file(run_.path() / contract::kControl / "cancel"), nullptr, false);
     return request.is_object() ? request.value("who", "an unknown user") : std::string("an unknown user");
   }
@@ -155,21 +177,29 @@ class Supervisor {
 
   void record_end(const EndCause& cause) const {
     const Json record{{"attempt", attempt_}, {"time", unix_time()}, {"cause", to_json(cause)}};
-    publish_file(run_.attempt_directory(attempt_) / "end.json",
-                 record.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+    best_effort("end.json not written", [&] {
+      publish_file(run_.attempt_directory(attempt_) / "end.json",
+                   record.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+    });
   }
 
   void finish_after(NextMove move, const EndCause& cause) {
     if (move == NextMove::cancel) return finish(RunStatus::Canceled, cause);
     announce(RunStatus::Finalizing, "");
-    queue_.reset();   // nothing runs any more: the next run need not wait for the digests
+    queue_.reset();  // nothing runs any more: the next run need not wait for the digests
     write_manifest();
     finish(move == NextMove::complete ? RunStatus::Completed : RunStatus::Failed, cause);
   }
 
   void finish(RunStatus status, const EndCause& cause) {
     queue_.reset();
-    announce(status, cause.message, cause);
+    // Without its last event a run would look as if its supervisor had died: wait a minute for room on the disk.
+    const double patience = unix_time() + 60;
+    const RunEvent event = event_of(status, cause.message, cause);
+    while (!best_effort("last event not written", [&] { run_.append_event(event); }) && unix_time() < patience) {
+      heartbeat_.beat();
+      signals_.wait(1);
+    }
   }
 
   // Something the supervisor itself could not do: no program to start, a damaged record, a full disk.
@@ -182,16 +212,14 @@ class Supervisor {
   void write_manifest() {
     if (manifest_written_) return;
     manifest_written_ = true;
-    try {
+    best_effort("no list of outputs", [this] {
       const auto files = list_outputs(run_, [this] { heartbeat_.beat(); });
       publish_file(run_.path() / contract::kLogs / "75_job_post.txt", manifest_text(files));
-    } catch (const std::exception& e) {
-      std::cerr << "lockstep supervise: no list of outputs: " << e.what() << '\n';
-    }
+    });
   }
 
   RunDirectory run_;
-  OrphanGuard guard_;   // before the signal handlers: the guard has none of them
+  OrphanGuard guard_;  // before the signal handlers: the guard has none of them
   WaitSignals signals_;
   Heartbeat heartbeat_;
   Estimator estimator_;

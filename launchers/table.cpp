@@ -15,12 +15,18 @@ namespace {
 
 const char* escape_of(Colour colour) {
   switch (colour) {
-    case Colour::red: return "\033[31m";
-    case Colour::green: return "\033[32m";
-    case Colour::yellow: return "\033[33m";
-    case Colour::blue: return "\033[34m";
-    case Colour::dim: return "\033[2m";
-    case Colour::none: break;
+    case Colour::red:
+      return "\033[31m";
+    case Colour::green:
+      return "\033[32m";
+    case Colour::yellow:
+      return "\033[33m";
+    case Colour::blue:
+      return "\033[34m";
+    case Colour::dim:
+      return "\033[2m";
+    case Colour::none:
+      break;
   }
   return "";
 }
@@ -31,7 +37,12 @@ bool is_continuation(char c) { return (static_cast<unsigned char>(c) & 0xC0) == 
 // four bytes are let through: a terminal shows them as one replacement character.)
 std::size_t sequence_length(std::string_view text, std::size_t position) {
   const auto first = static_cast<unsigned char>(text[position]);
-  const std::size_t length = first < 0x80 ? 1 : first < 0xC2 ? 0 : first < 0xE0 ? 2 : first < 0xF0 ? 3 : first < 0xF5 ? 4 : 0;
+  const std::size_t length = first < 0x80   ? 1
+                             : first < 0xC2 ? 0
+                             : first < 0xE0 ? 2
+                             : first < 0xF0 ? 3
+                             : first < 0xF5 ? 4
+                                            : 0;
   if (length == 0 || position + length > text.size()) return 0;
   for (std::size_t i = 1; i < length; ++i)
     if (!is_continuation(text[position + i])) return 0;
@@ -62,8 +73,10 @@ TerminalStyle TerminalStyle::of(int descriptor) {
   style.colours = term && std::strcmp(term, "dumb") != 0 && !(no_colour && *no_colour);
   winsize size{};
   const char* columns = std::getenv("COLUMNS");
-  if (columns && std::atoi(columns) > 0) style.width = std::atoi(columns);
-  else if (::ioctl(descriptor, TIOCGWINSZ, &size) == 0) style.width = size.ws_col;
+  if (columns && std::atoi(columns) > 0)
+    style.width = std::atoi(columns);
+  else if (::ioctl(descriptor, TIOCGWINSZ, &size) == 0)
+    style.width = size.ws_col;
   return style;
 }
 
@@ -120,8 +133,10 @@ std::string printable(std::string_view text) {
     const bool control = length == 1 && (first < 0x20 || first == 0x7F);
     // U+0080 to U+009F are control characters too.
     const bool control_c1 = length == 2 && first == 0xC2 && static_cast<unsigned char>(text[i + 1]) < 0xA0;
-    if (length == 0 || control || control_c1) result += '?';
-    else result.append(text, i, length);
+    if (length == 0 || control || control_c1)
+      result += '?';
+    else
+      result.append(text, i, length);
     i += std::max<std::size_t>(1, length);
   }
   return result;

@@ -14,20 +14,22 @@ enum class Colour { none, red, green, yellow, blue, dim };
 // How a stream is to be written to. Of a pipe or file: no colours, no width.
 struct TerminalStyle {
   bool colours = false;
-  int width = 0;   // columns; 0: unlimited
+  int width = 0;  // columns; 0: unlimited
 
-  // Of a descriptor: a terminal with TERM other than "dumb" and without NO_COLOR gets colours, COLUMNS or its size is the width.
+  // Of a descriptor: a terminal with TERM other than "dumb" and without NO_COLOR gets colours, COLUMNS or its size is
+  // the width.
   static TerminalStyle of(int descriptor);
 };
 
 struct Column {
   std::string title;
-  bool right = false;   // numbers
+  bool right = false;  // numbers
 };
 
 struct Cell {
-  Cell(std::string text_, Colour colour_ = Colour::none) : text(std::move(text_)), colour(colour_) {}   // NOLINT: implicit
-  Cell(const char* text_) : text(text_) {}                                                              // NOLINT
+  Cell(std::string text_, Colour colour_ = Colour::none)
+      : text(std::move(text_)), colour(colour_) {}  // NOLINT: implicit
+  Cell(const char* text_) : text(text_) {}          // NOLINT
   std::string text;
   Colour colour = Colour::none;
 };
@@ -41,7 +43,8 @@ class Table {
   void print(std::ostream& out, const TerminalStyle& style) const;
 
  private:
-  std::string line(const std::vector<Cell>& row, const std::vector<std::size_t>& widths, const TerminalStyle& style) const;
+  std::string line(const std::vector<Cell>& row, const std::vector<std::size_t>& widths,
+                   const TerminalStyle& style) const;
   std::vector<Column> columns_;
   std::vector<std::vector<Cell>> rows_;
 };

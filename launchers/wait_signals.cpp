@@ -47,7 +47,7 @@ WaitSignals::~WaitSignals() {
 void WaitSignals::install(int signal) {
   struct sigaction action {};
   action.sa_handler = on_wait_signal;
-  action.sa_flags = SA_RESTART;   // poll() is interrupted nevertheless; reads and writes elsewhere are not
+  action.sa_flags = SA_RESTART;  // poll() is interrupted nevertheless; reads and writes elsewhere are not
   Earlier& earlier = earlier_[earlier_count_++];
   earlier.signal = signal;
   ::sigaction(signal, &action, &earlier.action);

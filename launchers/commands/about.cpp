@@ -21,7 +21,8 @@ struct VersionOptions {
   bool json = false;
 };
 
-constexpr CommandText kVersionText{"lockstep version [options]", "Prints the version, the compiler and the source revision.",
+constexpr CommandText kVersionText{"lockstep version [options]",
+                                   "Prints the version, the compiler and the source revision.",
                                    "  lockstep version --json"};
 
 constexpr const char* kCompanionPrefix = "lockstep-";
@@ -53,7 +54,8 @@ std::string help_line(const std::string& name, const std::string& summary) {
 }  // namespace
 
 std::string overview() {
-  std::string text = "usage: lockstep COMMAND [words]\n\nRuns training programs on many processes and keeps a record of each run.\n";
+  std::string text =
+      "usage: lockstep COMMAND [words]\n\nRuns training programs on many processes and keeps a record of each run.\n";
   std::string group;
   for (const Command& command : all_commands()) {
     if (*command.group == '\0') continue;
@@ -105,7 +107,8 @@ int run_companion(const std::string& name, const Arguments& arguments) {
   for (const Command& command : all_commands())
     if (*command.group != '\0') known.insert(command.name);
   const std::vector<std::string> names(known.begin(), known.end());
-  fail(ErrorKind::usage, "there is no command \"" + name + "\"" + suggestion(name, names), "lockstep help lists all commands");
+  fail(ErrorKind::usage, "there is no command \"" + name + "\"" + suggestion(name, names),
+       "lockstep help lists all commands");
 }
 
 }  // namespace lockstep

@@ -1,5 +1,9 @@
 // lockstep cancel
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
 #include "lockstep/core/machine.h"
+#include "lockstep/core/publish.h"
 #include "lockstep/launchers/commands/command_line.h"
 #include "lockstep/launchers/process_tree.h"
 #include "lockstep/launchers/wait_signals.h"
@@ -16,11 +20,21 @@ constexpr CommandText kText{
     "Ends a run: its processes get SIGTERM, and SIGKILL two seconds later. Outputs, logs and metrics are kept.",
     "  lockstep cancel latest --wait"};
 
-// Its supervisor can no longer end it. Where that process is known to be gone from this machine, this one takes its place for the last event.
+// "" when nobody can look after the run any more: no supervisor came, or it was on this machine and is gone.
+std::string supervisor_elsewhere(const RunDirectory& run) {
+  const auto path = run.path() / "supervisor.json";
+  std::error_code ignored;
+  if (!std::filesystem::exists(path, ignored)) return {};
+  const auto supervisor = nlohmann::json::parse(read_file(path), nullptr, false);
+  const std::string host = supervisor.is_object() ? supervisor.value("host", "") : "";
+  return host == host_name() ? "" : host;
+}
+
+// In place of the supervisor that cannot do it: ends what is left of the run and writes the last event.
 int end_orphaned(const RunDirectory& run, const RunSummary& summary) {
-  if (summary.detail.find(" on " + host_name() + ")") == std::string::npos)
-    fail(ErrorKind::environment, "run " + run.id() + " cannot be canceled: " + summary.detail,
-         "if that host is reachable, cancel it there");
+  if (const std::string host = supervisor_elsewhere(run); !host.empty())
+    fail(ErrorKind::environment, "run " + run.id() + " cannot be canceled from here: " + summary.detail,
+         "if " + host + " can be reached, run this command there");
   const int killed = sweep_run(run.id());
   RunEvent event;
   event.status = RunStatus::Canceled;

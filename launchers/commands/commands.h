@@ -12,8 +12,8 @@ using Arguments = std::vector<std::string>;
 
 struct Command {
   const char* name;
-  const char* summary;     // one line in `lockstep help`
-  const char* group;       // heading there; "" keeps it out of the list (called by Lockstep, not by people)
+  const char* summary;  // one line in `lockstep help`
+  const char* group;    // heading there; "" keeps it out of the list (called by Lockstep, not by people)
   int (*run)(const Arguments& arguments);
 };
 
@@ -33,8 +33,8 @@ int help_command(const Arguments& arguments);
 // The overview printed by `lockstep help`, `lockstep --help` and a bare `lockstep`.
 std::string overview();
 
-// Runs the program lockstep-NAME found beside `lockstep` or on PATH in place of this process. Returns only when there is
-// none: usage error with the nearest names.
+// Runs the program lockstep-NAME found beside `lockstep` or on PATH in place of this process. Returns only when there
+// is none: usage error with the nearest names.
 int run_companion(const std::string& name, const Arguments& arguments);
 
 }  // namespace lockstep

@@ -15,7 +15,8 @@ struct LogsOptions {
 
 constexpr CommandText kText{
     "lockstep logs RUN [options]",
-    "Prints what a rank of the run printed. RUN is an id, a unique part of one, or \"latest\". With --follow new lines are shown\n"
+    "Prints what a rank of the run printed. RUN is an id, a unique part of one, or \"latest\". With --follow new lines "
+    "are shown\n"
     "until the run ends, then how it ended; the exit code is then the run's. Ctrl-C leaves the run running.",
     "  lockstep logs latest --follow\n"
     "  lockstep logs cifar_1700000000_ab12cd34 --rank 3\n"
@@ -36,8 +37,10 @@ void check(const LogsOptions& options, const RunDirectory& run) {
   const RunSummary summary = run.summary();
   const int world_size = summary.node_count * summary.process_count_per_node;
   if (options.rank >= world_size)
-    fail(ErrorKind::usage, "there is no rank " + std::to_string(options.rank) + ": the run has " +
-                               std::to_string(world_size) + ", counted from 0", {}, "--rank");
+    fail(ErrorKind::usage,
+         "there is no rank " + std::to_string(options.rank) + ": the run has " + std::to_string(world_size) +
+             ", counted from 0",
+         {}, "--rank");
 }
 
 }  // namespace

@@ -20,13 +20,13 @@ struct MetricsOptions {
   bool json = false;
 };
 
-constexpr CommandText kText{
-    "lockstep metrics RUN [NAME...] [options]",
-    "Shows the metrics a run has logged, from its TensorBoard event files. Without a NAME one line per metric; with names\n"
-    "their points.",
-    "  lockstep metrics latest\n"
-    "  lockstep metrics latest train/loss eval/accuracy\n"
-    "  lockstep metrics latest train/loss --csv > loss.csv"};
+constexpr CommandText kText{"lockstep metrics RUN [NAME...] [options]",
+                            "Shows the metrics a run has logged, from its TensorBoard event files. Without a NAME one "
+                            "line per metric; with names\n"
+                            "their points.",
+                            "  lockstep metrics latest\n"
+                            "  lockstep metrics latest train/loss eval/accuracy\n"
+                            "  lockstep metrics latest train/loss --csv > loss.csv"};
 
 OptionTable<MetricsOptions> metrics_options() {
   OptionTable<MetricsOptions> table;
@@ -37,7 +37,7 @@ OptionTable<MetricsOptions> metrics_options() {
 
 struct Metric {
   std::string name;
-  std::vector<ScalarEvent> points;   // ascending by step
+  std::vector<ScalarEvent> points;  // ascending by step
 };
 
 std::vector<Metric> read_metrics(const RunDirectory& run) {
@@ -73,9 +73,15 @@ std::string number(double value, int digits = 7) {
 }
 
 void print_overview(const std::vector<Metric>& metrics) {
-  Table table({{"METRIC"}, {"POINTS", true}, {"FIRST", true}, {"LAST", true}, {"MIN", true}, {"MAX", true}, {"LAST STEP", true}});
+  Table table({{"METRIC"},
+               {"POINTS", true},
+               {"FIRST", true},
+               {"LAST", true},
+               {"MIN", true},
+               {"MAX", true},
+               {"LAST STEP", true}});
   for (const Metric& metric : metrics) {
-    double least = NAN, most = NAN;   // fmin and fmax pass NaN over
+    double least = NAN, most = NAN;  // fmin and fmax pass NaN over
     for (const ScalarEvent& point : metric.points) {
       least = std::fmin(least, point.value);
       most = std::fmax(most, point.value);
@@ -131,11 +137,16 @@ int metrics_command(const Arguments& arguments) {
   std::vector<Metric> metrics = read_metrics(run_by_reference(words.front()));
   const bool points = words.size() > 1;
   if (points) metrics = named(metrics, Arguments(words.begin() + 1, words.end()));
-  if (options.json) print_as_json(metrics);
-  else if (options.csv) print_csv(metrics);
-  else if (metrics.empty()) std::cerr << "no metrics\n";
-  else if (points) print_points(metrics);
-  else print_overview(metrics);
+  if (options.json)
+    print_as_json(metrics);
+  else if (options.csv)
+    print_csv(metrics);
+  else if (metrics.empty())
+    std::cerr << "no metrics\n";
+  else if (points)
+    print_points(metrics);
+  else
+    print_overview(metrics);
   return 0;
 }
 

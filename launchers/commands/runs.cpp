@@ -20,12 +20,10 @@ struct RunsOptions {
   bool json = false;
 };
 
-constexpr CommandText kText{
-    "lockstep runs [options]",
-    "Lists the runs of this workspace, newest first.",
-    "  lockstep runs --limit 10\n"
-    "  lockstep runs --experiment cifar --status failed\n"
-    "  lockstep runs --json | jq '.[0].id'"};
+constexpr CommandText kText{"lockstep runs [options]", "Lists the runs of this workspace, newest first.",
+                            "  lockstep runs --limit 10\n"
+                            "  lockstep runs --experiment cifar --status failed\n"
+                            "  lockstep runs --json | jq '.[0].id'"};
 
 OptionTable<RunsOptions> runs_options() {
   OptionTable<RunsOptions> table;
@@ -48,7 +46,8 @@ RunStatus status_by_name(const std::string& typed) {
 std::vector<RunSummary> chosen_runs(const RunsOptions& options, std::vector<std::string>& warnings) {
   std::vector<RunSummary> runs = list_runs(Workspace::from_config().value(), options.experiment, &warnings);
   if (!options.status.empty())
-    std::erase_if(runs, [wanted = status_by_name(options.status)](const RunSummary& run) { return run.status != wanted; });
+    std::erase_if(runs,
+                  [wanted = status_by_name(options.status)](const RunSummary& run) { return run.status != wanted; });
   if (options.limit > 0 && runs.size() > static_cast<std::size_t>(options.limit)) runs.resize(options.limit);
   return runs;
 }
@@ -57,8 +56,8 @@ void print_table(const std::vector<RunSummary>& runs) {
   Table table({{"RUN"}, {"STATUS"}, {"SUBMITTED"}, {"DURATION", true}, {"RANKS"}, {"TARGET"}, {"COMMAND"}});
   const double now = unix_time();
   for (const RunSummary& run : runs)
-    table.add({run.id, status_cell(run.status), format_age(now - run.submitted), duration_text(run, now), ranks_text(run),
-               run.target, run.command});
+    table.add({run.id, status_cell(run.status), format_age(now - run.submitted), duration_text(run, now),
+               ranks_text(run), run.target, run.command});
   table.print(std::cout, TerminalStyle::of(STDOUT_FILENO));
 }
 

@@ -21,11 +21,10 @@ struct ShowOptions {
   bool as_ini = false;
 };
 
-constexpr CommandText kText{
-    "lockstep show RUN [options]",
-    "Everything known about a run. RUN is an id, a unique part of one, or \"latest\".",
-    "  lockstep show latest\n"
-    "  lockstep show latest --as-ini > again.ini && lockstep submit again.ini"};
+constexpr CommandText kText{"lockstep show RUN [options]",
+                            "Everything known about a run. RUN is an id, a unique part of one, or \"latest\".",
+                            "  lockstep show latest\n"
+                            "  lockstep show latest --as-ini > again.ini && lockstep submit again.ini"};
 
 struct FileEntry {
   std::string path;
@@ -37,7 +36,8 @@ std::vector<FileEntry> files_of(const RunDirectory& run) {
   std::vector<FileEntry> files;
   for (const char* folder : {"outputs", "logs"}) {
     std::error_code error;
-    for (fs::recursive_directory_iterator entry(run.path() / folder, error), end; !error && entry != end; entry.increment(error)) {
+    for (fs::recursive_directory_iterator entry(run.path() / folder, error), end; !error && entry != end;
+         entry.increment(error)) {
       std::error_code ignored;
       if (!entry->is_regular_file(ignored)) continue;
       const std::uintmax_t bytes = entry->file_size(ignored);
@@ -68,7 +68,9 @@ Json everything(const RunDirectory& run) {
 }
 
 void line(const std::string& name, const std::string& value) {
-  if (!value.empty()) std::cout << "  " << name << std::string(14 - std::min<std::size_t>(name.size(), 12), ' ') << printable(value) << '\n';
+  if (!value.empty())
+    std::cout << "  " << name << std::string(14 - std::min<std::size_t>(name.size(), 12), ' ') << printable(value)
+              << '\n';
 }
 
 std::string plain(const Json& json) {
@@ -80,7 +82,7 @@ void print_object(const std::string& title, const Json& object) {
   if (!object.is_object() || object.empty()) return;
   std::cout << title << ":\n";
   for (const auto& [name, value] : object.items()) {
-    if (value.is_structured() && value.size() > 8) continue;   // long lists are in --json
+    if (value.is_structured() && value.size() > 8) continue;  // long lists are in --json
     std::cout << "  " << printable(name) << "  " << printable(plain(value)) << '\n';
   }
 }
@@ -97,7 +99,8 @@ void print_summary(const RunSummary& run, const TerminalStyle& style) {
   }
   const double now = unix_time();
   line("submitted", format_time(run.submitted) + " (" + format_age(now - run.submitted) + ")");
-  if (run.started > 0) line("started", format_time(run.started) + ", " + format_duration(run.started - run.submitted) + " after submit");
+  if (run.started > 0)
+    line("started", format_time(run.started) + ", " + format_duration(run.started - run.submitted) + " after submit");
   if (run.ended > 0) line("ended", format_time(run.ended));
   line("duration", duration_text(run, now));
   line("experiment", run.experiment);
@@ -111,12 +114,15 @@ void print_summary(const RunSummary& run, const TerminalStyle& style) {
 void print_record(const RunDirectory& run) {
   const Json record = run.record();
   if (record.contains("launch_plan"))
-    std::cout << "started by:\n  " << printable(shell_quote(launch_plan_from_json(record["launch_plan"]).launch_argv)) << '\n';
+    std::cout << "started by:\n  " << printable(shell_quote(launch_plan_from_json(record["launch_plan"]).launch_argv))
+              << '\n';
   Json rest = Json::object();
   for (const auto& [name, value] : record.items()) {
     if (name == "estimator" || name == "launch_plan") continue;
-    if (value.is_object()) print_object(name, value);
-    else if (name != "submitted" && name != "command" && name != "target") rest[name] = value;
+    if (value.is_object())
+      print_object(name, value);
+    else if (name != "submitted" && name != "command" && name != "target")
+      rest[name] = value;
   }
   print_object("record", rest);
   print_object("tags", mutable_file(run, "tags.json"));
@@ -127,9 +133,11 @@ void print_events(const RunDirectory& run, const TerminalStyle& style) {
   std::cout << "events:\n";
   for (const RunEvent& event : run.events()) {
     const Cell status = status_cell(event.status);
-    std::cout << "  " << format_time(event.time) << "  " << (event.attempt ? std::to_string(event.attempt) : "-") << "  "
-              << coloured(status.text, status.colour, style) << (event.detail.empty() ? "" : "  " + printable(event.detail)) << '\n';
-    if (event.cause && !is_terminal(event.status)) std::cout << "      cause: " << printable(event.cause->message) << '\n';
+    std::cout << "  " << format_time(event.time) << "  " << (event.attempt ? std::to_string(event.attempt) : "-")
+              << "  " << coloured(status.text, status.colour, style)
+              << (event.detail.empty() ? "" : "  " + printable(event.detail)) << '\n';
+    if (event.cause && !is_terminal(event.status))
+      std::cout << "      cause: " << printable(event.cause->message) << '\n';
   }
 }
 
@@ -140,12 +148,14 @@ void print_all(const RunDirectory& run) {
   print_record(run);
   print_events(run, style);
   if (summary.cause && !summary.cause->last_lines.empty()) {
-    std::cout << "last lines" << (summary.cause->rank ? " of rank " + std::to_string(*summary.cause->rank) : "") << ":\n";
+    std::cout << "last lines" << (summary.cause->rank ? " of rank " + std::to_string(*summary.cause->rank) : "")
+              << ":\n";
     for (const std::string& last : summary.cause->last_lines) std::cout << "  | " << printable(last) << '\n';
   }
   const auto files = files_of(run);
   std::cout << "files:\n";
-  for (const FileEntry& file : files) std::cout << "  " << printable(file.path) << "  " << format_bytes(file.bytes) << '\n';
+  for (const FileEntry& file : files)
+    std::cout << "  " << printable(file.path) << "  " << format_bytes(file.bytes) << '\n';
 }
 
 void print_ini(const RunDirectory& run) {
@@ -164,9 +174,12 @@ int show_command(const Arguments& arguments) {
   if (!parse_arguments(kText, table, arguments, &options, &words, 1, 1)) return 0;
   if (options.json && options.as_ini) fail(ErrorKind::usage, "--json and --as-ini exclude each other");
   const RunDirectory run = run_by_reference(words.front());
-  if (options.json) print_json(everything(run));
-  else if (options.as_ini) print_ini(run);
-  else print_all(run);
+  if (options.json)
+    print_json(everything(run));
+  else if (options.as_ini)
+    print_ini(run);
+  else
+    print_all(run);
   return 0;
 }
 

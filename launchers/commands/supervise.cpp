@@ -12,14 +12,14 @@ namespace {
 
 struct SuperviseOptions {};
 
-constexpr CommandText kText{
-    "lockstep supervise RUN_DIR",
-    "Watches over the run in RUN_DIR until it has ended. `lockstep submit` starts it in the background; there is no need to\n"
-    "call it by hand. SIGTERM cancels the run.",
-    ""};
+constexpr CommandText kText{"lockstep supervise RUN_DIR",
+                            "Watches over the run in RUN_DIR until it has ended. `lockstep submit` starts it in the "
+                            "background; there is no need to\n"
+                            "call it by hand. SIGTERM cancels the run.",
+                            ""};
 
-// A run submitted from inside another one: this process still carries that run's id in its environment, where the end of
-// that run would find and kill it. The environment seen by others is the one given at exec, so exec again.
+// A run submitted from inside another one: this process still carries that run's id in its environment, where the end
+// of that run would find and kill it. The environment seen by others is the one given at exec, so exec again.
 void leave_surrounding_run(const Arguments& arguments) {
   if (!std::getenv(contract::kRunId)) return;
   for (const char* name : {contract::kRunDir, contract::kRunId, contract::kExperiment, contract::kAttempt,

@@ -29,7 +29,7 @@ TEST(NextMove, DependsOnTheExitCode) {
 TEST(NextMove, BadInputIsNeverRetriedAndARequeueNeverCounts) {
   EXPECT_EQ(next_move(ended(2), 2, 0, 9), NextMove::fail);
   EXPECT_EQ(next_move(ended(75), 75, 5, 0), NextMove::requeue);
-  EXPECT_EQ(next_move(ended(1), 75, 0, 0), NextMove::requeue);   // mpirun's code and the rank's may differ
+  EXPECT_EQ(next_move(ended(1), 75, 0, 0), NextMove::requeue);  // mpirun's code and the rank's may differ
 }
 
 TEST(NextMove, WhatTheSupervisorEndedIsNotCompleted) {
@@ -133,8 +133,10 @@ TEST_F(Attempt, PeersOfAFailedRankAreEndedAfterAWhile) {
   WatchLimits limits;
   limits.linger_seconds = 0.3;
   const AttemptEnd end = watch(
-      "echo '{\"rank\": 1, \"host\": \"h\", \"kind\": \"internal\", \"what\": \"w\", \"where\": \"\", \"hint\": \"\"}' > "
-      "$LOCKSTEP_RUN_DIR/attempts/001/error_1.json; exec sleep 60", limits);
+      "echo '{\"rank\": 1, \"host\": \"h\", \"kind\": \"internal\", \"what\": \"w\", \"where\": \"\", \"hint\": \"\"}' "
+      "> "
+      "$LOCKSTEP_RUN_DIR/attempts/001/error_1.json; exec sleep 60",
+      limits);
   EXPECT_EQ(end.stop, StopReason::peer_failed);
 }
 
@@ -147,7 +149,9 @@ TEST_F(Attempt, AProgramThatIsMissingIsAnError) {
 }
 
 TEST_F(Attempt, OutputsAreListedWithTheirDigests) {
-  watch("mkdir ../outputs/sub; printf abc > ../outputs/sub/model.bin; : > ../outputs/empty; ln -s /etc/passwd ../outputs/link");
+  watch(
+      "mkdir ../outputs/sub; printf abc > ../outputs/sub/model.bin; : > ../outputs/empty; ln -s /etc/passwd "
+      "../outputs/link");
   const auto files = list_outputs(run_);
   ASSERT_EQ(files.size(), 3u);
   EXPECT_EQ(files[0].path, "outputs/empty");

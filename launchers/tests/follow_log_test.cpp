@@ -17,7 +17,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-void append(const fs::path& path, const std::string& text) { std::ofstream(path, std::ios::app | std::ios::binary) << text; }
+void append(const fs::path& path, const std::string& text) {
+  std::ofstream(path, std::ios::app | std::ios::binary) << text;
+}
 
 TEST(LogTail, WaitsForTheFileAndReadsOnlyWhatIsNew) {
   const TemporaryDirectory directory;
@@ -89,7 +91,11 @@ TEST_F(FollowRun, ShowsEverythingUpToTheEndAndReturnsTheExitCode) {
       append(rank_log_path(run_, 0), "line " + std::to_string(i) + "\n");
       std::this_thread::sleep_for(std::chrono::milliseconds(7));
     }
-    end(RunStatus::Failed, {.reason = "exit_code", .exit_code = 41, .rank = 0, .message = "rank 0 on h exited with code 41", .last_lines = {"line 49"}});
+    end(RunStatus::Failed, {.reason = "exit_code",
+                            .exit_code = 41,
+                            .rank = 0,
+                            .message = "rank 0 on h exited with code 41",
+                            .last_lines = {"line 49"}});
   });
   for (int i = 0; i < 50; ++i) expected += "line " + std::to_string(i) + "\n";
   std::string out, err;

@@ -19,7 +19,9 @@ using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
 
-std::string unique_id() { return "tree_" + std::to_string(::getpid()) + "_" + std::to_string(Clock::now().time_since_epoch().count()); }
+std::string unique_id() {
+  return "tree_" + std::to_string(::getpid()) + "_" + std::to_string(Clock::now().time_since_epoch().count());
+}
 
 // A shell command in a session of its own that carries the run's mark.
 pid_t start(const std::string& run_id, const std::string& command) {
@@ -117,7 +119,7 @@ TEST(OrphanGuard, EndsTheRanksOfASupervisorThatWasKilled) {
 
 TEST(OrphanGuard, LeavesThemAloneAfterAProperEnd) {
   const std::string id = unique_id();
-  wait_process(supervise_and_end(id, true));   // returns after the guard has ended
+  wait_process(supervise_and_end(id, true));  // returns after the guard has ended
   EXPECT_EQ(marked(id), 2u);
   sweep_run(id);
 }
@@ -142,7 +144,8 @@ TEST(WaitSignals, TheEndOfAChildEndsTheWait) {
 }
 
 TEST(WaitSignals, GivesTheEarlierHandlersBack) {
-  struct sigaction before {}, after {};
+  struct sigaction before {
+  }, after{};
   ::sigaction(SIGTERM, nullptr, &before);
   { WaitSignals signals(true, true); }
   ::sigaction(SIGTERM, nullptr, &after);

@@ -50,7 +50,9 @@ TEST(QueuePosition, ATooWideRunWaitsUntilItIsAlone) {
   EXPECT_FALSE(queue_position(tickets, tickets[1], 2).may_start);
   EXPECT_TRUE(queue_position({tickets[1], tickets[2]}, tickets[1], 2).may_start);
   EXPECT_FALSE(queue_position({tickets[1], tickets[2]}, tickets[2], 2).may_start);
-  EXPECT_FALSE(queue_position({ticket(1, "x", 2147483647), ticket(2, "y", 2147483647), ticket(3, "z", 1)}, ticket(3, "z", 1), 2).may_start);
+  EXPECT_FALSE(
+      queue_position({ticket(1, "x", 2147483647), ticket(2, "y", 2147483647), ticket(3, "z", 1)}, ticket(3, "z", 1), 2)
+          .may_start);
 }
 
 // Whatever comes and goes: never more slots in use than there are, never a start revoked, nobody overtaken.
@@ -62,8 +64,10 @@ TEST(QueuePosition, RandomHistoriesKeepTheRules) {
     std::set<std::uint64_t> started;
     std::uint64_t next = 1;
     for (int step = 0; step < 60; ++step) {
-      if (random() % 2 || tickets.empty()) tickets.push_back(ticket(next++, "r", 1 + static_cast<int>(random() % 10)));
-      else tickets.erase(tickets.begin() + static_cast<std::ptrdiff_t>(random() % tickets.size()));
+      if (random() % 2 || tickets.empty())
+        tickets.push_back(ticket(next++, "r", 1 + static_cast<int>(random() % 10)));
+      else
+        tickets.erase(tickets.begin() + static_cast<std::ptrdiff_t>(random() % tickets.size()));
       int used = 0;
       bool blocked = false;
       for (const Ticket& one : tickets) {
@@ -87,7 +91,7 @@ TEST(SlotQueue, FirstComeFirstServed) {
   SlotQueue third(directory.path() / "q", "third", 1, 3);
   EXPECT_TRUE(first->position().may_start);
   EXPECT_FALSE(second.position().may_start);
-  EXPECT_FALSE(third.position().may_start);   // one slot is free, but second was there before
+  EXPECT_FALSE(third.position().may_start);  // one slot is free, but second was there before
   first.reset();
   EXPECT_TRUE(second.position().may_start);
   EXPECT_TRUE(third.position().may_start);
@@ -97,7 +101,7 @@ TEST(SlotQueue, TicketsOfTheDeadAreSwept) {
   const TemporaryDirectory directory;
   const pid_t dead = ::fork();
   if (dead == 0) {
-    new SlotQueue(directory.path(), "dead", 2, 2);   // no destructor: as kill -9
+    new SlotQueue(directory.path(), "dead", 2, 2);  // no destructor: as kill -9
     ::_exit(0);
   }
   ::waitpid(dead, nullptr, 0);
