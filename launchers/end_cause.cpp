@@ -107,6 +107,10 @@ std::vector<std::string> last_lines(const fs::path& log, std::size_t count) {
     lines.push_back(printable(line));
     begin = end + 1;
   }
+  // What an earlier attempt wrote into the same file explains nothing (rank-exec begins a further one with this line).
+  const auto mark = std::find_if(lines.rbegin(), lines.rend(),
+                                 [](const std::string& line) { return line.rfind("--- attempt ", 0) == 0; });
+  lines.erase(lines.begin(), mark.base());
   if (lines.size() > count) lines.erase(lines.begin(), lines.end() - static_cast<std::ptrdiff_t>(count));
   return lines;
 }

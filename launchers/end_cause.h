@@ -23,7 +23,8 @@ struct RankError {
 std::optional<RankError> first_rank_error(const std::filesystem::path& attempt_directory);
 
 // The last `count` lines of a log, read from its last 64 KiB: valid UTF-8, no control characters, of a progress line
-// that rewrote itself the last state. Empty when the file is missing.
+// that rewrote itself the last state. Only the last attempt's
+// lines. Empty when the file is missing.
 std::vector<std::string> last_lines(const std::filesystem::path& log, std::size_t count = 20);
 
 // The cause of an attempt that failed by itself. status: how the launcher (or the only rank) ended. mpi_log_offset:

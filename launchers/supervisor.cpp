@@ -25,6 +25,7 @@
 #include "lockstep/launchers/outputs_manifest.h"
 #include "lockstep/launchers/process_tree.h"
 #include "lockstep/launchers/slots.h"
+#include "lockstep/launchers/table.h"
 
 namespace lockstep {
 namespace {
@@ -73,15 +74,19 @@ class Supervisor {
 
   // A full disk must not end a job that trains: what cannot be written is said on stderr, and the job goes on.
   void announce(RunStatus status, std::string detail, std::optional<EndCause> cause = {}) {
+    note(std::string(status_name(status)) + (detail.empty() ? "" : ": " + detail));
     best_effort("event not written", [&] { run_.append_event(event_of(status, std::move(detail), std::move(cause))); });
   }
+
+  // The supervisor's own log, where submit sent its stderr.
+  static void note(const std::string& text) { std::cerr << format_time(unix_time()) << "  " << text << std::endl; }
 
   static bool best_effort(const char* what, const std::function<void()>& action) {
     try {
       action();
       return true;
     } catch (const std::exception& e) {
-      std::cerr << "lockstep supervise: " << what << ": " << e.what() << std::endl;
+      note(std::string(what) + ": " + e.what());
       return false;
     }
   }
@@ -112,6 +117,7 @@ class Supervisor {
     for (int failures = 0;;) {
       ++attempt_;
       announce(RunStatus::Starting, launch_note_);
+      note(shell_quote(plan_.launch_argv));
       const Launch launch = launch_attempt(run_, plan_, attempt_, resume_from).value();
       const AttemptEnd end = watch(launch);
       sweep_run(run_.id());
@@ -196,6 +202,7 @@ class Supervisor {
     // Without its last event a run would look as if its supervisor had died: wait a minute for room on the disk.
     const double patience = unix_time() + 60;
     const RunEvent event = event_of(status, cause.message, cause);
+    note(std::string(status_name(status)) + ": " + cause.message);
     while (!best_effort("last event not written", [&] { run_.append_event(event); }) && unix_time() < patience) {
       heartbeat_.beat();
       signals_.wait(1);
@@ -204,7 +211,7 @@ class Supervisor {
 
   // Something the supervisor itself could not do: no program to start, a damaged record, a full disk.
   void give_up(const Error& error) {
-    std::cerr << "lockstep supervise: " << error.message() << '\n';
+    note(error.message());
     sweep_run(run_.id());
     finish(RunStatus::Failed, supervisor_cause(error));
   }

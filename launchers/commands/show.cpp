@@ -69,7 +69,7 @@ Json everything(const RunDirectory& run) {
 
 void line(const std::string& name, const std::string& value) {
   if (!value.empty())
-    std::cout << "  " << name << std::string(14 - std::min<std::size_t>(name.size(), 12), ' ') << printable(value)
+    std::cout << "  " << name << std::string(18 - std::min<std::size_t>(name.size(), 16), ' ') << printable(value)
               << '\n';
 }
 
@@ -83,14 +83,14 @@ void print_object(const std::string& title, const Json& object) {
   std::cout << title << ":\n";
   for (const auto& [name, value] : object.items()) {
     if (value.is_structured() && value.size() > 8) continue;  // long lists are in --json
-    std::cout << "  " << printable(name) << "  " << printable(plain(value)) << '\n';
+    if (value != "") line(name, plain(value));
   }
 }
 
 void print_summary(const RunSummary& run, const TerminalStyle& style) {
   const Cell status = status_cell(run.status);
   std::cout << "run " << run.id << '\n';
-  std::cout << "  status        " << coloured(status.text, status.colour, style) << '\n';
+  std::cout << "  status            " << coloured(status.text, status.colour, style) << '\n';
   if (run.cause) {
     line("cause", run.cause->message);
     line("to do", run.cause->hint);

@@ -198,6 +198,14 @@ TEST_F(FindCause, DamagedReportsArePassedOver) {
   EXPECT_FALSE(first_rank_error(run_.attempt_directory(1)));
 }
 
+TEST(LastLines, OfTheLastAttemptOnly) {
+  const TemporaryDirectory directory;
+  std::ofstream(directory.path() / "log") << "old\n--- attempt 2, then ---\nolder\n--- attempt 3, now ---\nnew\n";
+  EXPECT_EQ(last_lines(directory.path() / "log"), std::vector<std::string>{"new"});
+  std::ofstream(directory.path() / "log", std::ios::app) << "--- attempt 4, later ---\n";
+  EXPECT_TRUE(last_lines(directory.path() / "log").empty());
+}
+
 TEST(LastLines, OfALongLogWithRewrittenProgressLines) {
   const TemporaryDirectory directory;
   const fs::path log = directory.path() / "log";
