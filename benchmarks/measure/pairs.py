@@ -78,8 +78,11 @@ def compare(samples, difference, tolerance):
 
 
 def fastest(variants, run, say):
-    """The variant (a list of options) with which the peer is fastest in one trial each, and the trials' times."""
+    """The variant (a list of options) with which the peer is fastest in one trial each, and a sentence with the trials' times."""
+    if len(variants) == 1:
+        return variants[0], ""
     trials = {" ".join(variant) or "default": run(variant).seconds for variant in variants}
-    say("  peer's variants: " + ", ".join(f"{name} {seconds * 1e6:,.0f} us" for name, seconds in trials.items()))
     best = min(variants, key=lambda variant: trials[" ".join(variant) or "default"])
-    return best, trials
+    sentence = "one trial of each variant of the peer: " + ", ".join(f"{v} {s * 1e6:,.0f} us" for v, s in trials.items())
+    say("  " + sentence)
+    return best, sentence
