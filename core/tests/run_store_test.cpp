@@ -9,7 +9,6 @@
 #include <fstream>
 #include <functional>
 #include <nlohmann/json.hpp>
-#include <regex>
 #include <set>
 
 #include "lockstep/core/machine.h"
@@ -64,7 +63,12 @@ TEST_F(RunStore, CreatesAPrivateDirectoryWithItsFolders) {
   const RunDirectory run = RunDirectory::create(workspace_, "my_exp.2").value();
   EXPECT_EQ(run.experiment(), "my_exp.2");
   EXPECT_EQ(run.path(), workspace_.runs() / "my_exp.2" / run.id());
-  EXPECT_TRUE(std::regex_match(run.id(), std::regex("my_exp\\.2_[0-9]{10}_[0-9a-f]{8}"))) << run.id();
+  // my_exp.2_<10 digits>_<8 hexadecimal digits>
+  ASSERT_EQ(run.id().size(), 9 + 10 + 1 + 8u) << run.id();
+  EXPECT_EQ(run.id().substr(0, 9), "my_exp.2_");
+  EXPECT_EQ(run.id().find_first_not_of("0123456789", 9), 19u) << run.id();
+  EXPECT_EQ(run.id()[19], '_');
+  EXPECT_EQ(run.id().find_first_not_of("0123456789abcdef", 20), std::string::npos) << run.id();
   for (const char* folder : {"", "outputs", "logs", "attempts", "control"}) {
     struct stat status {};
     ASSERT_EQ(::stat((run.path() / folder).c_str(), &status), 0) << folder;
