@@ -19,13 +19,12 @@ struct Module {
   MakeNcclCommunicator* make = nullptr;
 };
 
-// LOCKSTEP_CUDA_MODULE, or beside the program, in its ../lib, or where this build put it.
+// LOCKSTEP_CUDA_MODULE, or beside the program, or in its ../lib: where a build and an installation put it.
 std::vector<fs::path> places() {
   if (const char* given = std::getenv("LOCKSTEP_CUDA_MODULE")) return {given};
   std::error_code none;
   const fs::path folder = fs::read_symlink("/proc/self/exe", none).parent_path();
-  return {folder / module_file, folder / ".." / "lib" / module_file, folder / ".." / LOCKSTEP_MODULE_FOLDER / module_file,
-          fs::path(LOCKSTEP_MODULE_BUILD_FOLDER) / module_file};
+  return {folder / module_file, folder / ".." / "lib" / module_file, folder / ".." / LOCKSTEP_LIBRARY_FOLDER / module_file};
 }
 
 Result<Module> load() {
