@@ -1,7 +1,9 @@
-// Lockstep's all_reduce against MPI_Allreduce, in pairs: A B A B under one mpirun, as machines drift by more than the effects
-// looked for. Gradients are written anew before every call: results that stay in a peer's cache would flatter everybody.
+// Lockstep's all_reduce against MPI_Allreduce, in pairs: A B A B under one mpirun, as machines drift by more than the
+// effects looked for. Gradients are written anew before every call: results that stay in a peer's cache would flatter
+// everybody.
 //
-//   mpirun -n 2 --bind-to core bench_all_reduce [--elements 62006,11173962] [--pairs 15] [--backend auto] [--foreign] [--json FILE]
+//   mpirun -n 2 --bind-to core bench_all_reduce [--elements 62006,11173962] [--pairs 15] [--backend auto] [--foreign]
+//   [--json FILE]
 #include <mpi.h>
 
 #include <algorithm>
@@ -61,9 +63,7 @@ Settings parse(int argc, char** argv) {
   return settings;
 }
 
-double now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
+double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 // Other values in every call, on every rank.
 void write_gradients(float* data, std::int64_t count, int rank, int call) {
@@ -102,7 +102,7 @@ bool equal_results(const float* a, const float* b, std::int64_t count) {
 
 struct Row {
   std::int64_t elements = 0;
-  std::vector<double> ratios;  // MPI's time / ours, of neighbours; sorted
+  std::vector<double> ratios;      // MPI's time / ours, of neighbours; sorted
   double ours_us = 0, mpi_us = 0;  // of the median pair
   bool equal = false;
 };
@@ -135,19 +135,16 @@ Row compare(Communicator& communicator, std::int64_t count, const Settings& sett
 }
 
 void report(const std::vector<Row>& rows, const Communicator& communicator, const Settings& settings) {
-  nlohmann::json document = {{"benchmark", "all_reduce"},
-                             {"backend", communicator.name()},
-                             {"ranks", communicator.size()},
-                             {"memory", settings.foreign ? "foreign" : "direct"},
-                             {"pairs", settings.pairs},
-                             {"rows", nlohmann::json::array()}};
+  nlohmann::json document = {{"benchmark", "all_reduce"},    {"backend", communicator.name()},
+                             {"ranks", communicator.size()}, {"memory", settings.foreign ? "foreign" : "direct"},
+                             {"pairs", settings.pairs},      {"rows", nlohmann::json::array()}};
   std::printf("all_reduce of float32, %d ranks, %s in %s memory against MPI_Allreduce, %d pairs\n", communicator.size(),
               std::string(communicator.name()).c_str(), settings.foreign ? "foreign" : "direct", settings.pairs);
   std::printf("%12s %12s %12s %8s %18s  equal results\n", "bytes", "ours us", "MPI us", "ratio", "min .. max");
   for (const Row& row : rows) {
     const double median = row.ratios[row.ratios.size() / 2];
-    std::printf("%12lld %12.1f %12.1f %8.2f %8.2f .. %6.2f  %s\n", static_cast<long long>(row.elements * 4), row.ours_us,
-                row.mpi_us, median, row.ratios.front(), row.ratios.back(), row.equal ? "yes" : "NO");
+    std::printf("%12lld %12.1f %12.1f %8.2f %8.2f .. %6.2f  %s\n", static_cast<long long>(row.elements * 4),
+                row.ours_us, row.mpi_us, median, row.ratios.front(), row.ratios.back(), row.equal ? "yes" : "NO");
     document["rows"].push_back({{"bytes", row.elements * 4},
                                 {"ours_us", row.ours_us},
                                 {"mpi_us", row.mpi_us},

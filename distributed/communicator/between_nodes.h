@@ -10,7 +10,8 @@
 
 namespace lockstep {
 
-// Reduces a slice over the ranks that own it, one on each node. Many may be under way; all owners start them in one order.
+// Reduces a slice over the ranks that own it, one on each node. Many may be under way; all owners start them in one
+// order.
 class BetweenNodes {
  public:
   virtual ~BetweenNodes() = default;

@@ -9,11 +9,16 @@ namespace {
 
 std::string_view kind_name(CallKind kind) {
   switch (kind) {
-    case CallKind::all_reduce: return "all_reduce";
-    case CallKind::reduce_scatter: return "reduce_scatter";
-    case CallKind::all_gather: return "all_gather";
-    case CallKind::broadcast: return "broadcast";
-    case CallKind::barrier: return "barrier";
+    case CallKind::all_reduce:
+      return "all_reduce";
+    case CallKind::reduce_scatter:
+      return "reduce_scatter";
+    case CallKind::all_gather:
+      return "all_gather";
+    case CallKind::broadcast:
+      return "broadcast";
+    case CallKind::barrier:
+      return "barrier";
   }
   return "unknown collective";
 }
@@ -72,32 +77,44 @@ void check_parts(std::string_view collective, const Buffer& whole, const Buffer&
 
 std::size_t element_bytes(DataType type) {
   switch (type) {
-    case DataType::float32: return 4;
+    case DataType::float32:
+      return 4;
     case DataType::bfloat16:
-    case DataType::float16: return 2;
+    case DataType::float16:
+      return 2;
     case DataType::float64:
-    case DataType::int64: return 8;
+    case DataType::int64:
+      return 8;
   }
   return 0;
 }
 
 std::string_view type_name(DataType type) {
   switch (type) {
-    case DataType::float32: return "float32";
-    case DataType::bfloat16: return "bfloat16";
-    case DataType::float16: return "float16";
-    case DataType::float64: return "float64";
-    case DataType::int64: return "int64";
+    case DataType::float32:
+      return "float32";
+    case DataType::bfloat16:
+      return "bfloat16";
+    case DataType::float16:
+      return "float16";
+    case DataType::float64:
+      return "float64";
+    case DataType::int64:
+      return "int64";
   }
   return "unknown type";
 }
 
 std::string_view op_name(ReduceOp op) {
   switch (op) {
-    case ReduceOp::sum: return "sum";
-    case ReduceOp::average: return "average";
-    case ReduceOp::min: return "min";
-    case ReduceOp::max: return "max";
+    case ReduceOp::sum:
+      return "sum";
+    case ReduceOp::average:
+      return "average";
+    case ReduceOp::min:
+      return "min";
+    case ReduceOp::max:
+      return "max";
   }
   return "unknown operation";
 }
@@ -137,9 +154,8 @@ Call broadcast_call(const Buffer& buffer, int root, int size) {
 void fail_different_call(int rank, const Call& theirs, int reference_rank, const Call& reference,
                          std::uint64_t sequence) {
   fail(ErrorKind::peer_lost,
-       "collective #" + std::to_string(sequence) + " differs between ranks: rank " + std::to_string(rank) +
-           " calls " + describe(theirs) + ", but rank " + std::to_string(reference_rank) + " calls " +
-           describe(reference),
+       "collective #" + std::to_string(sequence) + " differs between ranks: rank " + std::to_string(rank) + " calls " +
+           describe(theirs) + ", but rank " + std::to_string(reference_rank) + " calls " + describe(reference),
        "every rank must make the same calls in the same order; look for a branch that depends on the rank or its data");
 }
 

@@ -27,8 +27,9 @@ std::string describe(const Call& call);
 // "all_reduce #12 of 512 float32 (sum)"; the number counts this communicator's collectives from 1.
 std::string describe(const Call& call, std::uint64_t sequence);
 
-// The call for the arguments of each collective. Throws Failure(usage) where they contradict each other: a negative count,
-// no memory, another type, a wrong number of elements, overlapping parts, a root that does not exist, an integer average.
+// The call for the arguments of each collective. Throws Failure(usage) where they contradict each other: a negative
+// count, no memory, another type, a wrong number of elements, overlapping parts, a root that does not exist, an integer
+// average.
 Call all_reduce_call(const Buffer& buffer, ReduceOp op);
 Call reduce_scatter_call(const Buffer& input, const Buffer& output, ReduceOp op, int rank, int size);
 Call all_gather_call(const Buffer& input, const Buffer& output, int rank, int size);

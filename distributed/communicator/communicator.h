@@ -55,8 +55,8 @@ class DirectMemory {
 };
 
 // A group of ranks. Every rank calls the same collectives in the same order with equal count, type and operation;
-// with checks on (CommunicatorOptions::verify) a difference throws Failure(peer_lost) on all ranks that names the rank and both
-// calls. May be called from one thread at a time.
+// with checks on (CommunicatorOptions::verify) a difference throws Failure(peer_lost) on all ranks that names the rank
+// and both calls. May be called from one thread at a time.
 class Communicator {
  public:
   virtual ~Communicator() = default;

@@ -9,7 +9,9 @@
 
 namespace lockstep {
 
-inline float bfloat16_to_float(std::uint16_t bits) { return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16); }
+inline float bfloat16_to_float(std::uint16_t bits) {
+  return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);
+}
 
 // To nearest, ties to even; NaN stays NaN (a plain shift could turn it into infinity).
 inline std::uint16_t float_to_bfloat16(float value) {
@@ -20,12 +22,12 @@ inline std::uint16_t float_to_bfloat16(float value) {
 }
 
 inline float float16_to_float(std::uint16_t bits) {
-  constexpr std::uint32_t rebias = (127 - 15) << 23;     // float16's exponent bias is 15, float's 127
-  constexpr std::uint32_t infinity = 0x7c00u << 13;      // exponent bits all set, at float's place
+  constexpr std::uint32_t rebias = (127 - 15) << 23;  // float16's exponent bias is 15, float's 127
+  constexpr std::uint32_t infinity = 0x7c00u << 13;   // exponent bits all set, at float's place
   constexpr std::uint32_t smallest_normal = 0x0400u << 13;
   const std::uint32_t magnitude = (bits & 0x7fffu) << 13;
   const std::uint32_t normal = magnitude + rebias;
-  const std::uint32_t special = normal + rebias;         // infinity and NaN: on to float's largest exponent
+  const std::uint32_t special = normal + rebias;  // infinity and NaN: on to float's largest exponent
   // A subnormal is mantissa * 2^-24: put it behind the point of 2^-14 and subtract that again, which is exact.
   constexpr std::uint32_t two_to_minus_14 = (127 - 14) << 23;
   const float small = std::bit_cast<float>(magnitude + two_to_minus_14) - std::bit_cast<float>(two_to_minus_14);
@@ -36,8 +38,8 @@ inline float float16_to_float(std::uint16_t bits) {
 
 // To nearest, ties to even; beyond 65504 (and half a unit) infinity.
 inline std::uint16_t float_to_float16(float value) {
-  constexpr std::uint32_t too_large = (127 + 16) << 23;        // 2^16
-  constexpr std::uint32_t smallest_normal = (127 - 14) << 23;  // 2^-14
+  constexpr std::uint32_t too_large = (127 + 16) << 23;                // 2^16
+  constexpr std::uint32_t smallest_normal = (127 - 14) << 23;          // 2^-14
   constexpr std::uint32_t half_in_last_place = (127 - 14 + 13) << 23;  // its last mantissa bit weighs 2^-24
   const auto bits = std::bit_cast<std::uint32_t>(value);
   const std::uint32_t magnitude = bits & 0x7fffffffu;

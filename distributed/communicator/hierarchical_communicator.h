@@ -1,5 +1,5 @@
-// Ranks on several nodes: all_reduce through shared memory inside a node and MPI between the nodes, all owners of slices at
-// once; the other collectives by MPI.
+// Ranks on several nodes: all_reduce through shared memory inside a node and MPI between the nodes, all owners of
+// slices at once; the other collectives by MPI.
 #pragma once
 
 #include <memory>

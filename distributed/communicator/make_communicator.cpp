@@ -60,8 +60,8 @@ std::unique_ptr<SharedMemoryCommunicator> make_shared_memory(Placement& placemen
 
 std::unique_ptr<MpiCommunicator> make_mpi(Placement& placement, const CommunicatorOptions& options,
                                           std::shared_ptr<ProgressEngine> engine) {
-  return std::make_unique<MpiCommunicator>(std::move(placement.world),
-                                           MpiCommunicatorOptions{.engine = std::move(engine), .verify = options.verify});
+  return std::make_unique<MpiCommunicator>(
+      std::move(placement.world), MpiCommunicatorOptions{.engine = std::move(engine), .verify = options.verify});
 }
 
 }  // namespace

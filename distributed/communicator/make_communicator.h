@@ -11,15 +11,18 @@
 namespace lockstep {
 
 struct CommunicatorOptions {
-  // auto: self for one rank; nccl on GPUs; shm when all ranks share a node; hierarchical across nodes. Or one of self, mpi, shm,
-  // hierarchical, nccl by name: an unusable one is a usage error that says why, never a silent other one.
+  // auto: self for one rank; nccl on GPUs; shm when all ranks share a node; hierarchical across nodes. Or one of self,
+  // mpi, shm, hierarchical, nccl by name: an unusable one is a usage error that says why, never a silent other one.
   std::string backend = "auto";
-  bool cuda = false;                // the buffers are CUDA memory of the current device
-  double timeout_seconds = 600;     // how long one collective may take before Failure(peer_lost)
+  bool cuda = false;             // the buffers are CUDA memory of the current device
+  double timeout_seconds = 600;  // how long one collective may take before Failure(peer_lost)
   // on: a thread completes collectives while the rank computes. auto: on where the rank has a spare core to run it.
-  std::string progress_thread = "auto";   // auto, on, off
-  int ranks_per_node = 0;           // > 0: treat each k consecutive ranks as a node of its own (to test the hierarchy on one machine)
-  bool verify = true;               // compare count, type and operation of every collective across ranks
+  std::string progress_thread = "auto";  // auto, on, off
+  // > 0: treat each k consecutive ranks of a node as a node of their own, to test the hierarchy on one machine.
+  int ranks_per_node = 0;
+  // Compare kind, count, type, operation and root across ranks: every collective inside a node; the first 16 and then
+  // one in a thousand through MPI and NCCL and between nodes, where a comparison costs a message.
+  bool verify = true;
 };
 
 // Collective over `comm`, which is duplicated. MPI must be initialised with at least MPI_THREAD_SERIALIZED

@@ -15,9 +15,7 @@ MpiCommunicator::~MpiCommunicator() {
   if (engine_->failed()) comm_.abandon();
 }
 
-Work MpiCommunicator::all_reduce(Buffer buffer, ReduceOp op) {
-  return start(all_reduce_call(buffer, op), {}, buffer);
-}
+Work MpiCommunicator::all_reduce(Buffer buffer, ReduceOp op) { return start(all_reduce_call(buffer, op), {}, buffer); }
 
 Work MpiCommunicator::reduce_scatter(Buffer input, Buffer output, ReduceOp op) {
   return start(reduce_scatter_call(input, output, op, rank(), size()), input, output);
@@ -44,7 +42,8 @@ Work MpiCommunicator::start(const Call& call, const Buffer& input, const Buffer&
 
 std::shared_ptr<MpiOperation> MpiCommunicator::free_operation() {
   for (auto& operation : pool_) {
-    if (operation->complete() && operation.use_count() == 1) return operation;  // neither the engine nor a Work holds it
+    if (operation->complete() && operation.use_count() == 1)
+      return operation;  // neither the engine nor a Work holds it
   }
   return pool_.emplace_back(std::make_shared<MpiOperation>(*this));
 }

@@ -41,9 +41,9 @@ class MpiNodeMemory final : public NodeMemory {
 
   void agree(std::span<std::uint8_t> flags) override {
     const std::scoped_lock lock(mpi_mutex());
-    check_mpi(MPI_Allreduce(MPI_IN_PLACE, flags.data(), static_cast<int>(flags.size()), MPI_UINT8_T, MPI_MIN,
-                            node_.get()),
-              "MPI_Allreduce");
+    check_mpi(
+        MPI_Allreduce(MPI_IN_PLACE, flags.data(), static_cast<int>(flags.size()), MPI_UINT8_T, MPI_MIN, node_.get()),
+        "MPI_Allreduce");
   }
 
   void abandon() override { node_.abandon(); }
@@ -65,7 +65,8 @@ class MpiNodeMemory final : public NodeMemory {
     if (code != MPI_SUCCESS) {
       fail(ErrorKind::environment,
            "no shared memory for " + std::to_string(size()) + " ranks x " + std::to_string(bytes) + " bytes",
-           "look at the size of /dev/shm (df -h /dev/shm; containers often have 64 MB: --shm-size), or use the backend mpi");
+           "look at the size of /dev/shm (df -h /dev/shm; containers often have 64 MB: --shm-size), or use the backend "
+           "mpi");
     }
     check_mpi(MPI_Win_lock_all(MPI_MODE_NOCHECK, block.window), "MPI_Win_lock_all");
   }

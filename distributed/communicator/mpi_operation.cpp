@@ -41,11 +41,16 @@ std::string MpiOperation::waiting_for() const {
 
 void MpiOperation::post() {
   switch (call_.kind) {
-    case CallKind::all_reduce: return post_all_reduce();
-    case CallKind::reduce_scatter: return post_reduce_scatter();
-    case CallKind::all_gather: return post_all_gather();
-    case CallKind::broadcast: return post_broadcast(output_, call_.root);
-    case CallKind::barrier: check_mpi(MPI_Ibarrier(owner_.comm_.get(), new_request()), "MPI_Ibarrier");
+    case CallKind::all_reduce:
+      return post_all_reduce();
+    case CallKind::reduce_scatter:
+      return post_reduce_scatter();
+    case CallKind::all_gather:
+      return post_all_gather();
+    case CallKind::broadcast:
+      return post_broadcast(output_, call_.root);
+    case CallKind::barrier:
+      check_mpi(MPI_Ibarrier(owner_.comm_.get(), new_request()), "MPI_Ibarrier");
   }
 }
 

@@ -88,11 +88,15 @@ void MpiComm::free() noexcept {
 
 MPI_Datatype mpi_type(DataType type) {
   switch (type) {
-    case DataType::float32: return MPI_FLOAT;
-    case DataType::float64: return MPI_DOUBLE;
-    case DataType::int64: return MPI_INT64_T;
+    case DataType::float32:
+      return MPI_FLOAT;
+    case DataType::float64:
+      return MPI_DOUBLE;
+    case DataType::int64:
+      return MPI_INT64_T;
     case DataType::bfloat16:
-    case DataType::float16: return MPI_UINT16_T;
+    case DataType::float16:
+      return MPI_UINT16_T;
   }
   return MPI_DATATYPE_NULL;
 }

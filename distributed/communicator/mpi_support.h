@@ -45,8 +45,8 @@ class MpiComm {
   int size_ = 0;
 };
 
-// True when MPI objects may still be freed: MPI is not finalized, and no exception unwinds. Freeing is collective for most of
-// them; while an exception unwinds the peers are elsewhere and the process is about to end.
+// True when MPI objects may still be freed: MPI is not finalized, and no exception unwinds. Freeing is collective for
+// most of them; while an exception unwinds the peers are elsewhere and the process is about to end.
 bool may_free_mpi_objects() noexcept;
 
 MPI_Datatype mpi_type(DataType type);  // bfloat16 and float16: MPI_UINT16_T, for MpiOps below

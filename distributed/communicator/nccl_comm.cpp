@@ -63,8 +63,9 @@ void NcclComm::settle(std::unique_lock<std::mutex>& lock, std::string_view name)
     lock.lock();
     const double waited = std::chrono::duration<double>(backoff.waited()).count();
     if (waited < timeout_seconds_ || why_) continue;
-    Error error{ErrorKind::peer_lost, std::string(name) + " is not complete after " + std::to_string(waited) + " s", where_,
-                "a rank has not come, or the nodes do not reach each other (NCCL_SOCKET_IFNAME); NCCL_DEBUG=INFO shows more"};
+    Error error{
+        ErrorKind::peer_lost, std::string(name) + " is not complete after " + std::to_string(waited) + " s", where_,
+        "a rank has not come, or the nodes do not reach each other (NCCL_SOCKET_IFNAME); NCCL_DEBUG=INFO shows more"};
     abort_locked(error);
     throw Failure(std::move(error));
   }

@@ -21,8 +21,8 @@ class NcclComm {
   NcclComm(const NcclComm&) = delete;
   NcclComm& operator=(const NcclComm&) = delete;
 
-  // Calls an NCCL function with the communicator and returns when it has been launched, which a non-blocking communicator
-  // does on its own time. Throws Failure of the call, or the one that ended the communicator.
+  // Calls an NCCL function with the communicator and returns when it has been launched, which a non-blocking
+  // communicator does on its own time. Throws Failure of the call, or the one that ended the communicator.
   void call(std::string_view name, const std::function<ncclResult_t(ncclComm_t)>& function);
 
   // An error that NCCL met on its own, or nothing. Never blocks.

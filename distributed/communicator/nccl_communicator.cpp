@@ -130,8 +130,8 @@ void NcclCommunicator::compare_calls(const Call& call) {
     const double waited = std::chrono::duration<double>(backoff.waited()).count();
     if (waited < options_.timeout_seconds) continue;
     Error error{ErrorKind::peer_lost,
-                "a rank has not called " + describe(call, sequence_) + " after " + std::to_string(waited) + " s", where_,
-                "a rank died, hangs or took another path; its log says more"};
+                "a rank has not called " + describe(call, sequence_) + " after " + std::to_string(waited) + " s",
+                where_, "a rank died, hangs or took another path; its log says more"};
     comm_->abort(error);
     throw Failure(std::move(error));
   }

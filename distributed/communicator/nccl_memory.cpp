@@ -61,7 +61,8 @@ class NcclMemory final : public DirectMemory {
 
 }  // namespace
 
-std::shared_ptr<DirectMemory> allocate_nccl_memory(std::shared_ptr<NcclComm> comm, std::int64_t bytes, cudaStream_t stream) {
+std::shared_ptr<DirectMemory> allocate_nccl_memory(std::shared_ptr<NcclComm> comm, std::int64_t bytes,
+                                                   cudaStream_t stream) {
   auto memory = std::make_shared<NcclMemory>(std::move(comm), bytes);
   check_cuda(cudaMemsetAsync(memory->data(), 0, memory->allocated(), stream), "cudaMemsetAsync");
   check_cuda(cudaStreamSynchronize(stream), "cudaStreamSynchronize");

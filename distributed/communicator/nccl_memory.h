@@ -10,6 +10,7 @@
 namespace lockstep {
 
 // Collective over the ranks of `comm`; zeroed in the order of `stream`, for which the host waits. Throws Failure.
-std::shared_ptr<DirectMemory> allocate_nccl_memory(std::shared_ptr<NcclComm> comm, std::int64_t bytes, cudaStream_t stream);
+std::shared_ptr<DirectMemory> allocate_nccl_memory(std::shared_ptr<NcclComm> comm, std::int64_t bytes,
+                                                   cudaStream_t stream);
 
 }  // namespace lockstep

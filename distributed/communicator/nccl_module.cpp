@@ -24,12 +24,15 @@ std::vector<fs::path> places() {
   if (const char* given = std::getenv("LOCKSTEP_CUDA_MODULE")) return {given};
   std::error_code none;
   const fs::path folder = fs::read_symlink("/proc/self/exe", none).parent_path();
-  return {folder / module_file, folder / ".." / "lib" / module_file, folder / ".." / LOCKSTEP_LIBRARY_FOLDER / module_file};
+  return {folder / module_file, folder / ".." / "lib" / module_file,
+          folder / ".." / LOCKSTEP_LIBRARY_FOLDER / module_file};
 }
 
 Result<Module> load() {
   if (!LOCKSTEP_BUILT_WITH_CUDA) {
-    return Error{ErrorKind::environment, "this build has no CUDA library", {},
+    return Error{ErrorKind::environment,
+                 "this build has no CUDA library",
+                 {},
                  "configure with -DLOCKSTEP_CUDA=ON where the CUDA toolkit is installed, or train on the CPU"};
   }
   std::string tried;
@@ -42,17 +45,24 @@ Result<Module> load() {
     // Global: LibTorch finds the CUDA half of itself by symbols that libtorch_cuda registers.
     void* handle = dlopen(path.c_str(), RTLD_NOW | RTLD_GLOBAL);
     if (handle == nullptr) {
-      return Error{ErrorKind::environment, "the CUDA library cannot be loaded: " + std::string(dlerror()), {},
-                   "install what it names (CUDA, cuDNN and NCCL of the version LibTorch was built with), or train on the CPU"};
+      return Error{
+          ErrorKind::environment,
+          "the CUDA library cannot be loaded: " + std::string(dlerror()),
+          {},
+          "install what it names (CUDA, cuDNN and NCCL of the version LibTorch was built with), or train on the CPU"};
     }
     auto* make = reinterpret_cast<MakeNcclCommunicator*>(dlsym(handle, make_nccl_communicator_symbol));
     if (make == nullptr) {
-      return Error{ErrorKind::environment, path.string() + " is of another version: it has no " + make_nccl_communicator_symbol,
-                   {}, "build or install it together with this program"};
+      return Error{ErrorKind::environment,
+                   path.string() + " is of another version: it has no " + make_nccl_communicator_symbol,
+                   {},
+                   "build or install it together with this program"};
     }
     return Module{fs::weakly_canonical(path, none).string(), make};
   }
-  return Error{ErrorKind::environment, "the CUDA library is missing: no " + tried, {},
+  return Error{ErrorKind::environment,
+               "the CUDA library is missing: no " + tried,
+               {},
                "install liblockstep_cuda.so beside the program or in its ../lib, or name it in LOCKSTEP_CUDA_MODULE"};
 }
 

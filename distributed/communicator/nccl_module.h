@@ -10,8 +10,9 @@
 namespace lockstep {
 
 // Loads the library once; later calls return the first answer. To be called before the first tensor is made: LibTorch
-// remembers for good whether CUDA was there when it was first asked. Returns the path of the library, or an Error(environment)
-// that says in one sentence what is missing: this build has no CUDA, the file, or a library that the file needs.
+// remembers for good whether CUDA was there when it was first asked. Returns the path of the library, or an
+// Error(environment) that says in one sentence what is missing: this build has no CUDA, the file, or a library that the
+// file needs.
 Result<std::string> load_cuda_module();
 
 // The NCCL backend from that library, for the current CUDA device. Collective over `comm`, which is duplicated. Throws

@@ -21,7 +21,8 @@ void check_cuda(cudaError_t code, std::string_view call) {
 void check_nccl(ncclResult_t code, std::string_view call, ncclComm_t comm) {
   if (code == ncclSuccess || code == ncclInProgress) return;
   std::string text = ncclGetErrorString(code);
-  if (const char* last = ncclGetLastError(comm); last != nullptr && *last != '\0') text += std::string(" (") + last + ")";
+  if (const char* last = ncclGetLastError(comm); last != nullptr && *last != '\0')
+    text += std::string(" (") + last + ")";
   const bool peer = code == ncclRemoteError;
   fail(peer ? ErrorKind::peer_lost : ErrorKind::environment, std::string(call) + " failed: " + text,
        "NCCL_DEBUG=INFO shows more");
@@ -29,21 +30,30 @@ void check_nccl(ncclResult_t code, std::string_view call, ncclComm_t comm) {
 
 ncclDataType_t nccl_type(DataType type) {
   switch (type) {
-    case DataType::float32: return ncclFloat32;
-    case DataType::bfloat16: return ncclBfloat16;
-    case DataType::float16: return ncclFloat16;
-    case DataType::float64: return ncclFloat64;
-    case DataType::int64: return ncclInt64;
+    case DataType::float32:
+      return ncclFloat32;
+    case DataType::bfloat16:
+      return ncclBfloat16;
+    case DataType::float16:
+      return ncclFloat16;
+    case DataType::float64:
+      return ncclFloat64;
+    case DataType::int64:
+      return ncclInt64;
   }
   return ncclFloat32;
 }
 
 ncclRedOp_t nccl_op(ReduceOp op) {
   switch (op) {
-    case ReduceOp::sum: return ncclSum;
-    case ReduceOp::average: return ncclAvg;
-    case ReduceOp::min: return ncclMin;
-    case ReduceOp::max: return ncclMax;
+    case ReduceOp::sum:
+      return ncclSum;
+    case ReduceOp::average:
+      return ncclAvg;
+    case ReduceOp::min:
+      return ncclMin;
+    case ReduceOp::max:
+      return ncclMax;
   }
   return ncclSum;
 }
@@ -78,7 +88,8 @@ void check_own_gpus(const MpiComm& comm, int device) {
   gethostname(own.host.data(), own.host.size() - 1);
   check_cuda(cudaDeviceGetPCIBusId(own.bus.data(), static_cast<int>(own.bus.size()), device), "cudaDeviceGetPCIBusId");
   std::vector<Place> places(static_cast<std::size_t>(comm.size()));
-  check_mpi(MPI_Allgather(&own, sizeof own, MPI_BYTE, places.data(), sizeof own, MPI_BYTE, comm.get()), "MPI_Allgather");
+  check_mpi(MPI_Allgather(&own, sizeof own, MPI_BYTE, places.data(), sizeof own, MPI_BYTE, comm.get()),
+            "MPI_Allgather");
   for (auto second = places.begin(); second != places.end(); ++second) {
     const auto first = std::find(places.begin(), second, *second);
     if (first == second) continue;

@@ -23,12 +23,12 @@ ncclRedOp_t nccl_op(ReduceOp op);
 
 // Paths of the NCCL libraries that are mapped in this process.
 std::vector<std::string> mapped_nccl_libraries();
-// Two of them have two sets of globals, and the one that was compiled against may not be the one that is called: corrupted
-// communicators far from the cause. Throws Failure(environment) that names both paths.
+// Two of them have two sets of globals, and the one that was compiled against may not be the one that is called:
+// corrupted communicators far from the cause. Throws Failure(environment) that names both paths.
 void check_one_nccl_library();
 
-// Collective. Throws Failure(environment) on all ranks when two ranks use one GPU (compared by host and PCI bus id), which NCCL
-// reports late and vaguely.
+// Collective. Throws Failure(environment) on all ranks when two ranks use one GPU (compared by host and PCI bus id),
+// which NCCL reports late and vaguely.
 void check_own_gpus(const MpiComm& comm, int device);
 
 }  // namespace lockstep

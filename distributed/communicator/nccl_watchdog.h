@@ -1,5 +1,5 @@
-// Nobody waits for NCCL's kernels on the host, so a thread looks after them: errors that NCCL meets on its own, and collectives
-// that take too long. Both abort the communicator, which lets waiting kernels return.
+// Nobody waits for NCCL's kernels on the host, so a thread looks after them: errors that NCCL meets on its own, and
+// collectives that take too long. Both abort the communicator, which lets waiting kernels return.
 #pragma once
 
 #include <condition_variable>

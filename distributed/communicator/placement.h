@@ -10,21 +10,21 @@
 namespace lockstep {
 
 struct Placement {
-  MpiComm world;                 // a duplicate of the caller's communicator
-  MpiComm node;                  // the ranks of this rank's node, in the order of `world`
-  std::vector<int> node_ranks;   // their ranks in `world`
-  int smallest_node = 1;         // ranks on the node with the fewest
-  int largest_node = 1;          // and with the most
-  int own_cores = 1;             // CPUs this rank may run on
-  int node_cores = 1;            // CPUs the ranks of this node may run on together
+  MpiComm world;                // a duplicate of the caller's communicator
+  MpiComm node;                 // the ranks of this rank's node, in the order of `world`
+  std::vector<int> node_ranks;  // their ranks in `world`
+  int smallest_node = 1;        // ranks on the node with the fewest
+  int largest_node = 1;         // and with the most
+  int own_cores = 1;            // CPUs this rank may run on
+  int node_cores = 1;           // CPUs the ranks of this node may run on together
 
   bool one_node() const { return node.size() == world.size(); }
   // More ranks than cores on this node.
   bool crowded() const { return node.size() > node_cores; }
 };
 
-// Collective over `comm`. ranks_per_node > 0 cuts the ranks of each node into groups of that many, each a node of its own.
-// Throws Failure(usage) for a negative ranks_per_node or when MPI is not initialised.
+// Collective over `comm`. ranks_per_node > 0 cuts the ranks of each node into groups of that many, each a node of its
+// own. Throws Failure(usage) for a negative ranks_per_node or when MPI is not initialised.
 Placement find_placement(MPI_Comm comm, int ranks_per_node);
 
 // calls_mpi: the backend calls MPI, so its thread needs MPI_THREAD_MULTIPLE (auto) or at least SERIALIZED (on).

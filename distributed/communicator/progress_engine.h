@@ -17,8 +17,8 @@
 
 namespace lockstep {
 
-// How far a collective has come on this rank. An operation never overtakes the one before it: the engine lets it advance
-// at most to the stage of its predecessor, so every backend sees each stage in call order.
+// How far a collective has come on this rank. An operation never overtakes the one before it: the engine lets it
+// advance at most to the stage of its predecessor, so every backend sees each stage in call order.
 enum class Stage : std::uint8_t {
   queued,     // called, nothing announced yet
   announced,  // the peers can see that this rank has arrived
@@ -99,7 +99,7 @@ class ProgressEngine {
   std::vector<std::shared_ptr<EngineOperation>> queue_;  // in call order; guarded by mutex_
   std::optional<Error> failure_;                         // guarded by mutex_
   std::atomic<bool> failed_{false};
-  bool closed_ = false;                                  // guarded by mutex_
+  bool closed_ = false;  // guarded by mutex_
   std::condition_variable wake_;
   std::thread thread_;
 };

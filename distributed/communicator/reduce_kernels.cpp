@@ -60,8 +60,7 @@ struct Loop {
     const auto scale = static_cast<Sum>(a.scale);
 #pragma GCC ivdep
     for (std::int64_t i = 0; i < a.count; ++i) {
-      const Stored value =
-          finish(combine<op>(static_cast<Sum>(E::load(x[i])), static_cast<Sum>(E::load(y[i]))), scale);
+      const Stored value = finish(combine<op>(static_cast<Sum>(E::load(x[i])), static_cast<Sum>(E::load(y[i]))), scale);
       p[i] = value;
       q[i] = value;
     }
@@ -114,13 +113,16 @@ LOCKSTEP_KERNELS(int64)
 #undef LOCKSTEP_KERNEL
 
 using Kernel = void (*)(const Arrays&);
-constexpr Kernel kernels[5][4] = {  // by DataType, by ReduceOp: average adds like sum
+// By DataType and ReduceOp; average adds like sum.
+// clang-format off
+constexpr Kernel kernels[5][4] = {
     {float32_sum, float32_sum, float32_min, float32_max},
     {bfloat16_sum, bfloat16_sum, bfloat16_min, bfloat16_max},
     {float16_sum, float16_sum, float16_min, float16_max},
     {float64_sum, float64_sum, float64_min, float64_max},
     {int64_sum, int64_sum, int64_min, int64_max},
 };
+// clang-format on
 
 }  // namespace
 

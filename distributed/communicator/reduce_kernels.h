@@ -1,5 +1,5 @@
-// The arithmetic of the CPU backends. Plain loops, compiled once for each level of the x86-64 instruction set and chosen
-// when the program starts; on other processors once.
+// The arithmetic of the CPU backends. Plain loops, compiled once for each level of the x86-64 instruction set and
+// chosen when the program starts; on other processors once.
 #pragma once
 
 #include <cstddef>
@@ -11,9 +11,9 @@
 namespace lockstep {
 
 // output[i] = (inputs[0][i] op inputs[1][i] op ...) * scale, for all outputs alike. bfloat16 and float16 are added in
-// float32 and rounded once. op average adds like sum (the caller gives the scale). scale is ignored for min, max, int64.
-// inputs: at least one. All arrays hold `count` elements of `type`; an output may be one of the inputs, but partly
-// overlapping arrays give garbage. The order of the additions is that of `inputs`, for every element.
+// float32 and rounded once. op average adds like sum (the caller gives the scale). scale is ignored for min, max,
+// int64. inputs: at least one. All arrays hold `count` elements of `type`; an output may be one of the inputs, but
+// partly overlapping arrays give garbage. The order of the additions is that of `inputs`, for every element.
 void reduce(DataType type, ReduceOp op, double scale, std::span<const std::byte* const> inputs,
             std::span<std::byte* const> outputs, std::int64_t count);
 

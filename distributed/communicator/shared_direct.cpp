@@ -1,5 +1,5 @@
-// Collectives on memory that all ranks see: they read and write each other's buffers, no copies. An owner reduces its slice
-// over all ranks, always in the order of the ranks, and writes the result to all of them: equal bits everywhere.
+// Collectives on memory that all ranks see: they read and write each other's buffers, no copies. An owner reduces its
+// slice over all ranks, always in the order of the ranks, and writes the result to all of them: equal bits everywhere.
 #include <cstring>
 
 #include "lockstep/distributed/communicator/reduce_kernels.h"
@@ -13,11 +13,15 @@ std::byte* SharedOperation::peer_data(int rank, std::int64_t element) {
 
 void SharedOperation::begin_direct() {
   switch (call_.kind) {
-    case CallKind::all_reduce: return context_.several_nodes ? send_own_slices() : reduce_own_slice();
-    case CallKind::reduce_scatter: return reduce_scatter_direct();
+    case CallKind::all_reduce:
+      return context_.several_nodes ? send_own_slices() : reduce_own_slice();
+    case CallKind::reduce_scatter:
+      return reduce_scatter_direct();
     case CallKind::all_gather:
-    case CallKind::broadcast: return copy_from_peers();
-    case CallKind::barrier: return;
+    case CallKind::broadcast:
+      return copy_from_peers();
+    case CallKind::barrier:
+      return;
   }
 }
 
@@ -37,8 +41,8 @@ void SharedOperation::gather_peers(std::int64_t first) {
   }
 }
 
-// The node's sums go to the owner's own buffer, from there to the other nodes, then to all of this node. In the chunks of a
-// staged collective: another node may have to stage this one, and the owners must exchange equal pieces.
+// The node's sums go to the owner's own buffer, from there to the other nodes, then to all of this node. In the chunks
+// of a staged collective: another node may have to stage this one, and the owners must exchange equal pieces.
 void SharedOperation::send_own_slices() {
   plan_journeys();
   for (std::uint64_t number = 0; number < journeys_.size(); ++number) {

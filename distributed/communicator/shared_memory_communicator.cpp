@@ -42,9 +42,7 @@ SharedContext make_context(NodeMemory& memory, SharedMemoryOptions& options) {
 }  // namespace
 
 SharedMemoryCommunicator::SharedMemoryCommunicator(std::unique_ptr<NodeMemory> memory, SharedMemoryOptions options)
-    : memory_(std::move(memory)),
-      context_(make_context(*memory_, options)),
-      engine_(std::move(options.engine)) {}
+    : memory_(std::move(memory)), context_(make_context(*memory_, options)), engine_(std::move(options.engine)) {}
 
 SharedMemoryCommunicator::~SharedMemoryCommunicator() {
   engine_->close();
@@ -81,7 +79,8 @@ void SharedMemoryCommunicator::barrier() { start(Call{}, {}, {}).wait(); }
 
 std::shared_ptr<DirectMemory> SharedMemoryCommunicator::allocate(std::int64_t bytes) {
   check_allocation(bytes);
-  const auto lock = engine_->lock_when_idle();  // a peer may need this rank to complete a collective before it gets here
+  const auto lock =
+      engine_->lock_when_idle();  // a peer may need this rank to complete a collective before it gets here
   context_.region.free_unused_blocks(*memory_);
   auto block = memory_->allocate(bytes);
   context_.region.add_block(block);
@@ -97,7 +96,8 @@ Work SharedMemoryCommunicator::start(const Call& call, const Buffer& input, cons
 
 std::shared_ptr<SharedOperation> SharedMemoryCommunicator::free_operation() {
   for (auto& operation : pool_) {
-    if (operation->complete() && operation.use_count() == 1) return operation;  // neither the engine nor a Work holds it
+    if (operation->complete() && operation.use_count() == 1)
+      return operation;  // neither the engine nor a Work holds it
   }
   return pool_.emplace_back(std::make_shared<SharedOperation>(context_));
 }

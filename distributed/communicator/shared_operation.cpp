@@ -108,7 +108,8 @@ bool SharedOperation::publish() {
 }
 
 bool SharedOperation::complete_for_all() {
-  if (path_ != Path::direct) return true;  // the data went through slots or staging: nobody looks at this rank's buffers
+  if (path_ != Path::direct)
+    return true;  // the data went through slots or staging: nobody looks at this rank's buffers
   if (call_.kind == CallKind::broadcast && call_.root != region_.rank()) return true;
   return region_.all_reached(Progress::finished, sequence_);
 }

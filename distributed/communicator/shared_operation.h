@@ -22,7 +22,7 @@ struct SharedContext {
   int owners = 1;                         // the first `owners` local ranks reduce a slice each
   double scale = 1;                       // of an average: 1 / number of all ranks
   bool verify = true;
-  std::vector<int> ranks;                 // of this node, as the world knows them, for messages
+  std::vector<int> ranks;  // of this node, as the world knows them, for messages
 };
 
 class SharedOperation final : public EngineOperation {
@@ -107,13 +107,14 @@ class SharedOperation final : public EngineOperation {
   Buffer output_;
   Location location_;
   Path path_ = Path::unknown;
-  int arrived_ = 0;       // this many ranks, from 0 on, are known to have arrived
-  bool checked_ = false;  // all have arrived and agree
-  CallCheck check_;       // with the other nodes
+  int arrived_ = 0;                       // this many ranks, from 0 on, are known to have arrived
+  bool checked_ = false;                  // all have arrived and agree
+  CallCheck check_;                       // with the other nodes
   std::vector<const std::byte*> inputs_;  // for reduce(), kept to save allocations
   std::vector<std::byte*> outputs_;
 
-  // Of a staged collective: chunks planned, copied in, summed, reduced, copied out; numbers count from 0 in this collective.
+  // Of a staged collective: chunks planned, copied in, summed, reduced, copied out; numbers count from 0 in this
+  // collective.
   std::uint64_t first_chunk_ = 0;
   std::uint64_t chunks_ = 0;
   std::uint64_t in_ = 0;

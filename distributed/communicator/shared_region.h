@@ -26,7 +26,8 @@ struct Location {
   bool direct() const { return block >= 0; }
 };
 
-// A rank's announcement of one collective. Collective number s uses slot s % slot_count; once `stamp` is s, the rest is valid.
+// A rank's announcement of one collective. Collective number s uses slot s % slot_count; once `stamp` is s, the rest is
+// valid.
 struct alignas(cache_line) Slot {
   static constexpr std::size_t payload_bytes = 2048;
   std::atomic<std::uint64_t> stamp;
@@ -88,7 +89,8 @@ class SharedRegion {
   // All ranks' counters are at least `value`. Remembers the least one seen, so that a yes is usually free.
   bool all_reached(Progress what, std::uint64_t value);
 
-  // Takes the next `count` chunk numbers; all ranks take the same ones, as they stage the same collectives in one order.
+  // Takes the next `count` chunk numbers; all ranks take the same ones, as they stage the same collectives in one
+  // order.
   std::uint64_t take_chunks(std::uint64_t count);
 
   // Blocks for users' buffers.
@@ -112,8 +114,9 @@ class SharedRegion {
   StagingSize staging_;
   std::shared_ptr<SharedBlock> memory_;
   std::vector<Board*> boards_;
-  std::vector<std::shared_ptr<SharedBlock>> blocks_;  // null where one was freed: the index is the block's name on all ranks
-  std::array<std::uint64_t, 4> least_{};              // by Progress
+  std::vector<std::shared_ptr<SharedBlock>>
+      blocks_;                            // null where one was freed: the index is the block's name on all ranks
+  std::array<std::uint64_t, 4> least_{};  // by Progress
   std::uint64_t next_chunk_ = 0;
 };
 

@@ -1,5 +1,6 @@
-// Small collectives: the data is in the announcement itself. Every rank reads all of it and computes the result for itself;
-// one synchronisation, no second one. The slots are safe until this rank's finished counter passes the collective.
+// Small collectives: the data is in the announcement itself. Every rank reads all of it and computes the result for
+// itself; one synchronisation, no second one. The slots are safe until this rank's finished counter passes the
+// collective.
 #include <cstring>
 
 #include "lockstep/distributed/communicator/reduce_kernels.h"

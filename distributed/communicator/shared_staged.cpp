@@ -1,7 +1,7 @@
-// Collectives on memory that the other ranks do not see: chunk by chunk through every rank's staging area, several chunks
-// under way at once. in: each rank copies its part of the chunk; summed: the owners reduce their slices there; reduced: other
-// nodes have added theirs; out: each rank takes the result. With two ranks on one node the middle steps are left out, each
-// adds the two for itself.
+// Collectives on memory that the other ranks do not see: chunk by chunk through every rank's staging area, several
+// chunks under way at once. in: each rank copies its part of the chunk; summed: the owners reduce their slices there;
+// reduced: other nodes have added theirs; out: each rank takes the result. With two ranks on one node the middle steps
+// are left out, each adds the two for itself.
 #include <algorithm>
 #include <cstring>
 
@@ -47,7 +47,8 @@ bool SharedOperation::copy_in() {
   if (in_ == chunks_) return false;
   const std::uint64_t global = global_chunk(in_);
   // The staging area of this chunk served another one before: everybody must have taken that one out.
-  if (global >= region_.depth() && !region_.all_reached(Progress::chunk_out, global - region_.depth() + 1)) return false;
+  if (global >= region_.depth() && !region_.all_reached(Progress::chunk_out, global - region_.depth() + 1))
+    return false;
   if (contributes()) copy_pieces_in(region_.staging(region_.rank(), global), chunk(in_));
   region_.publish(Progress::chunk_in, global + 1);
   ++in_;
@@ -120,6 +121,8 @@ void SharedOperation::copy_out_chunk(std::uint64_t number, const Slice& elements
   inputs_.clear();
   for (int rank = 0; rank < region_.size(); ++rank) inputs_.push_back(region_.staging(rank, number) + offset);
   auto* const output = bytes_at(output_, elements.first);
+  // Not overwritten yet, and nearer than its copy.
+  if (call_.kind == CallKind::all_reduce) inputs_[static_cast<std::size_t>(region_.rank())] = output;
   reduce(call_.type, call_.op, scale(), inputs_, {&output, 1}, elements.count);
 }
 

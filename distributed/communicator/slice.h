@@ -11,8 +11,8 @@ struct Slice {
   std::int64_t count = 0;
 };
 
-// Slice number `index` of `owners`: equal ones, whole cache lines counted from the start of the buffer; the last ones may be
-// shorter or empty. Owners beyond the last slice (index >= owners) get an empty one.
+// Slice number `index` of `owners`: equal ones, whole cache lines counted from the start of the buffer; the last ones
+// may be shorter or empty. Owners beyond the last slice (index >= owners) get an empty one.
 inline Slice slice_of(std::int64_t count, std::int64_t element_bytes, int index, int owners) {
   const std::int64_t line = 64 / element_bytes;
   const std::int64_t lines = (count + line - 1) / line;

@@ -1,5 +1,5 @@
-// Collectives whose results are known in closed form, for every backend. Element i of rank r is small and asymmetric in both,
-// so that a wrong offset, a missing rank or a double sum shows, and exact in every type.
+// Collectives whose results are known in closed form, for every backend. Element i of rank r is small and asymmetric in
+// both, so that a wrong offset, a missing rank or a double sum shows, and exact in every type.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -33,21 +33,36 @@ inline int expected(ReduceOp op, int size, std::int64_t i, int salt = 0) {
 
 inline void store(const Buffer& buffer, std::int64_t i, double v) {
   switch (buffer.type) {
-    case DataType::float32: static_cast<float*>(buffer.data)[i] = static_cast<float>(v); break;
-    case DataType::float64: static_cast<double*>(buffer.data)[i] = v; break;
-    case DataType::int64: static_cast<std::int64_t*>(buffer.data)[i] = static_cast<std::int64_t>(v); break;
-    case DataType::bfloat16: static_cast<std::uint16_t*>(buffer.data)[i] = float_to_bfloat16(static_cast<float>(v)); break;
-    case DataType::float16: static_cast<std::uint16_t*>(buffer.data)[i] = float_to_float16(static_cast<float>(v)); break;
+    case DataType::float32:
+      static_cast<float*>(buffer.data)[i] = static_cast<float>(v);
+      break;
+    case DataType::float64:
+      static_cast<double*>(buffer.data)[i] = v;
+      break;
+    case DataType::int64:
+      static_cast<std::int64_t*>(buffer.data)[i] = static_cast<std::int64_t>(v);
+      break;
+    case DataType::bfloat16:
+      static_cast<std::uint16_t*>(buffer.data)[i] = float_to_bfloat16(static_cast<float>(v));
+      break;
+    case DataType::float16:
+      static_cast<std::uint16_t*>(buffer.data)[i] = float_to_float16(static_cast<float>(v));
+      break;
   }
 }
 
 inline double load(const Buffer& buffer, std::int64_t i) {
   switch (buffer.type) {
-    case DataType::float32: return static_cast<float*>(buffer.data)[i];
-    case DataType::float64: return static_cast<double*>(buffer.data)[i];
-    case DataType::int64: return static_cast<double>(static_cast<std::int64_t*>(buffer.data)[i]);
-    case DataType::bfloat16: return bfloat16_to_float(static_cast<std::uint16_t*>(buffer.data)[i]);
-    case DataType::float16: return float16_to_float(static_cast<std::uint16_t*>(buffer.data)[i]);
+    case DataType::float32:
+      return static_cast<float*>(buffer.data)[i];
+    case DataType::float64:
+      return static_cast<double*>(buffer.data)[i];
+    case DataType::int64:
+      return static_cast<double>(static_cast<std::int64_t*>(buffer.data)[i]);
+    case DataType::bfloat16:
+      return bfloat16_to_float(static_cast<std::uint16_t*>(buffer.data)[i]);
+    case DataType::float16:
+      return float16_to_float(static_cast<std::uint16_t*>(buffer.data)[i]);
   }
   return 0;
 }
@@ -217,8 +232,8 @@ inline void check_broadcast(const Arena& arena, Place place, DataType type, std:
 inline constexpr DataType all_types[] = {DataType::float32, DataType::bfloat16, DataType::float16, DataType::float64,
                                          DataType::int64};
 inline constexpr ReduceOp all_ops[] = {ReduceOp::sum, ReduceOp::average, ReduceOp::min, ReduceOp::max};
-inline constexpr Place all_places[] = {Place::direct, Place::foreign, Place::direct_unaligned,
-                                       Place::foreign_unaligned, Place::mixed};
+inline constexpr Place all_places[] = {Place::direct, Place::foreign, Place::direct_unaligned, Place::foreign_unaligned,
+                                       Place::mixed};
 
 // Every collective, type, operation and place for one number of elements.
 inline void check_all_collectives(Communicator& c, std::int64_t count) {

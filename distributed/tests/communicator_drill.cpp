@@ -27,7 +27,8 @@ TEST(Drill, OneRankThrows) {
     if (communicator->rank() == 2 && step == 7) {
       const auto now = std::chrono::system_clock::now().time_since_epoch();
       throw std::runtime_error("rank 2 gives up at " +
-                               std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(now).count()) + " ms");
+                               std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(now).count()) +
+                               " ms");
     }
     first.wait();
     second.wait();

@@ -24,12 +24,13 @@ TEST_P(DrillTest, OneRankThrowsAllAreGone) {
   ::setenv("LOCKSTEP_DRILL_BACKEND", GetParam().backend, 1);
   ::setenv("LOCKSTEP_DRILL_RANKS_PER_NODE", GetParam().ranks_per_node, 1);
   ::setenv("LOCKSTEP_DRILL_TOKEN", token.c_str(), 1);
-  const auto run = capture({.argv = {LOCKSTEP_MPIEXEC, "--oversubscribe", "--bind-to", "none", "-np", "4", LOCKSTEP_DRILL},
-                            .new_session = true},
-                           /*timeout_seconds=*/50);
-  const auto end = std::chrono::duration_cast<std::chrono::milliseconds>(
-                       std::chrono::system_clock::now().time_since_epoch())
-                       .count();
+  const auto run =
+      capture({.argv = {LOCKSTEP_MPIEXEC, "--oversubscribe", "--bind-to", "none", "-np", "4", LOCKSTEP_DRILL},
+               .new_session = true},
+              /*timeout_seconds=*/50);
+  const auto end =
+      std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch())
+          .count();
   ::unsetenv("LOCKSTEP_DRILL_TOKEN");
   ASSERT_TRUE(run) << run.error().message();
   EXPECT_EQ(run->status.signal, 0) << "it had to be killed";

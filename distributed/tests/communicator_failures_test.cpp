@@ -1,5 +1,5 @@
-// What goes wrong between ranks: other calls, a rank that does not come, a backend that cannot be used. And what only tests
-// reach: MPI's limit on counts, made small.
+// What goes wrong between ranks: other calls, a rank that does not come, a backend that cannot be used. And what only
+// tests reach: MPI's limit on counts, made small.
 #include <gtest/gtest.h>
 #include <mpi.h>
 
@@ -85,7 +85,8 @@ TEST_P(FailureTest, ARankThatDoesNotComeIsMissed) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Backends, FailureTest,
-                         ::testing::Values(Case{"mpi", 0}, Case{"shm", 0}, Case{"hierarchical", 1}, Case{"hierarchical", 3}),
+                         ::testing::Values(Case{"mpi", 0}, Case{"shm", 0}, Case{"hierarchical", 1},
+                                           Case{"hierarchical", 3}),
                          ::testing::PrintToStringParamName());
 
 TEST(MakeCommunicator, AutoChoosesByPlacement) {
@@ -112,8 +113,8 @@ TEST(MakeCommunicator, AnUnusableBackendIsAUsageError) {
   EXPECT_EQ(what({.progress_thread = "maybe"}), "progress_thread is \"maybe\", expected auto, on or off");
   EXPECT_EQ(what({.ranks_per_node = -2}), "ranks_per_node is -2, expected 0 (as it is) or more");
   if (world_size() == 1) return;
-  EXPECT_EQ(what({.backend = "self"}), "communicator backend \"self\" cannot be used here: there are " +
-                                           std::to_string(world_size()) + " ranks");
+  EXPECT_EQ(what({.backend = "self"}),
+            "communicator backend \"self\" cannot be used here: there are " + std::to_string(world_size()) + " ranks");
   EXPECT_EQ(what({.backend = "shm", .ranks_per_node = 1}),
             "communicator backend \"shm\" cannot be used here: the ranks are on several nodes: 1 of " +
                 std::to_string(world_size()) + " on this one");

@@ -89,9 +89,8 @@ TEST_P(CommunicatorTest, ManyAtOnceFinishInAnyOrder) {
     } else {
       works[static_cast<std::size_t>(call)] = Work();  // dropping waits too
     }
-    testing::check_elements(buffer(call), [&](std::int64_t i) {
-      return testing::expected(ReduceOp::sum, communicator_->size(), i, call);
-    });
+    testing::check_elements(
+        buffer(call), [&](std::int64_t i) { return testing::expected(ReduceOp::sum, communicator_->size(), i, call); });
   }
 }
 
@@ -102,8 +101,8 @@ TEST_P(CommunicatorTest, PollingIsEnough) {
   testing::fill(buffer, communicator_->rank(), 5);
   Work work = communicator_->all_reduce(buffer, ReduceOp::min);
   while (!work.done()) sched_yield();
-  testing::check_elements(buffer,
-                          [&](std::int64_t i) { return testing::expected(ReduceOp::min, communicator_->size(), i, 5); });
+  testing::check_elements(
+      buffer, [&](std::int64_t i) { return testing::expected(ReduceOp::min, communicator_->size(), i, 5); });
 }
 
 // Sums that depend on the order: equal bits on all ranks and in all repeats.
@@ -114,7 +113,8 @@ TEST_P(CommunicatorTest, RepeatsAndRanksAreBitwiseEqual) {
   std::vector<float> first;
   for (int repeat = 0; repeat < 5; ++repeat) {
     for (std::int64_t i = 0; i < count; ++i) {
-      data[i] = std::sin(static_cast<float>(i * 13 + communicator_->rank() * 7)) * (communicator_->rank() == 2 ? 1e4f : 1e-3f);
+      data[i] = std::sin(static_cast<float>(i * 13 + communicator_->rank() * 7)) *
+                (communicator_->rank() == 2 ? 1e4f : 1e-3f);
     }
     communicator_->all_reduce({data, count}, ReduceOp::sum).wait();
     if (repeat == 0) first.assign(data, data + count);
@@ -143,18 +143,25 @@ TEST_P(CommunicatorTest, ContradictoryArgumentsAreUsageErrors) {
   expect_usage([&] { c.all_reduce({whole.data(), 8, DataType::int64}, ReduceOp::average).wait(); }, "average of int64");
   expect_usage([&] { c.broadcast({data.data(), 5}, c.size()).wait(); }, "the root is rank " + std::to_string(c.size()));
   expect_usage([&] { c.all_gather({data.data(), 3}, {data.data() + 10, 3 * c.size() + 1}).wait(); }, "the whole has");
-  expect_usage([&] { c.reduce_scatter({data.data(), 4 * c.size()}, {data.data() + 1, 4}, ReduceOp::sum).wait(); },
-               "overlap");
-  expect_usage([&] { c.all_gather({whole.data(), 1, DataType::int64}, {data.data(), c.size()}).wait(); },
-               "different types: float32 and int64");
+  expect_usage(
+      [&] {
+        c.reduce_scatter({data.data(), 4 * c.size()}, {data.data() + 1, 4}, ReduceOp::sum).wait();
+      },
+      "overlap");
+  expect_usage(
+      [&] {
+        c.all_gather({whole.data(), 1, DataType::int64}, {data.data(), c.size()}).wait();
+      },
+      "different types: float32 and int64");
   expect_usage([&] { c.allocate(-1); }, "size is negative: -1");
   c.barrier();  // and nothing has happened
 }
 
 INSTANTIATE_TEST_SUITE_P(Backends, CommunicatorTest,
-                         ::testing::Values(Backend{"self"}, Backend{"mpi"}, Backend{"mpi", 0, "on"}, Backend{"shm"}, Backend{"shm", 0, "on"},
-                                           Backend{"hierarchical", 1}, Backend{"hierarchical", 2},
-                                           Backend{"hierarchical", 3}, Backend{"hierarchical", 3, "on"}),
+                         ::testing::Values(Backend{"self"}, Backend{"mpi"}, Backend{"mpi", 0, "on"}, Backend{"shm"},
+                                           Backend{"shm", 0, "on"}, Backend{"hierarchical", 1},
+                                           Backend{"hierarchical", 2}, Backend{"hierarchical", 3},
+                                           Backend{"hierarchical", 3, "on"}),
                          ::testing::PrintToStringParamName());
 
 }  // namespace

@@ -1,4 +1,5 @@
-// The CUDA library loads, or says in a sentence what it lacks; NCCL works where there are GPUs, and says so where there are none.
+// The CUDA library loads, or says in a sentence what it lacks; NCCL works where there are GPUs, and says so where there
+// are none.
 #include <gtest/gtest.h>
 #include <mpi.h>
 
@@ -20,7 +21,8 @@ TEST(CudaModule, LoadsOrSaysWhatItLacks) {
     return;
   }
   EXPECT_EQ(path.error().kind, ErrorKind::environment);
-  EXPECT_EQ(path.error().what.find("the CUDA library ") == 0 || path.error().what == "this build has no CUDA library", true)
+  EXPECT_EQ(path.error().what.find("the CUDA library ") == 0 || path.error().what == "this build has no CUDA library",
+            true)
       << path.error().what;
   EXPECT_FALSE(path.error().hint.empty());
   std::printf("not tested further: %s\n", path.error().message().c_str());
@@ -36,8 +38,8 @@ TEST(Nccl, ReducesOnGpusOrNamesWhatIsMissing) {
   } catch (const Failure& failure) {
     EXPECT_EQ(failure.error().kind, ErrorKind::environment);
     const std::string& what = failure.error().what;
-    const bool known = what.find("CUDA library") != std::string::npos ||
-                       what.find("no GPU can be used here: ") == 0 || what.find(" use one GPU: ") != std::string::npos;
+    const bool known = what.find("CUDA library") != std::string::npos || what.find("no GPU can be used here: ") == 0 ||
+                       what.find(" use one GPU: ") != std::string::npos;
     EXPECT_TRUE(known) << what;
     EXPECT_FALSE(failure.error().hint.empty());
     std::printf("not tested further: %s\n", failure.what());

@@ -71,10 +71,14 @@ class RandomCollectives {
 
   Work launch(Slot& slot) {
     switch (slot.call.kind) {
-      case CallKind::reduce_scatter: return communicator_.reduce_scatter(slot.whole, slot.part, slot.call.op);
-      case CallKind::all_gather: return communicator_.all_gather(slot.part, slot.whole);
-      case CallKind::broadcast: return communicator_.broadcast(slot.whole, slot.call.root);
-      default: return communicator_.all_reduce(slot.whole, slot.call.op);
+      case CallKind::reduce_scatter:
+        return communicator_.reduce_scatter(slot.whole, slot.part, slot.call.op);
+      case CallKind::all_gather:
+        return communicator_.all_gather(slot.part, slot.whole);
+      case CallKind::broadcast:
+        return communicator_.broadcast(slot.whole, slot.call.root);
+      default:
+        return communicator_.all_reduce(slot.whole, slot.call.op);
     }
   }
 
@@ -85,7 +89,9 @@ class RandomCollectives {
     SCOPED_TRACE(describe(slot.call, static_cast<std::uint64_t>(slot.salt)));
     const int size = communicator_.size(), rank = communicator_.rank();
     const std::int64_t count = slot.call.count;
-    const auto reduced = [&](std::int64_t i) { return expected_value(slot.call.type, slot.call.op, size, i, slot.salt); };
+    const auto reduced = [&](std::int64_t i) {
+      return expected_value(slot.call.type, slot.call.op, size, i, slot.salt);
+    };
     switch (slot.call.kind) {
       case CallKind::reduce_scatter:
         return check_elements(slot.part, [&](std::int64_t i) { return reduced(rank * count + i); });
@@ -94,7 +100,8 @@ class RandomCollectives {
                               [&](std::int64_t i) { return value(static_cast<int>(i / count), i % count, slot.salt); });
       case CallKind::broadcast:
         return check_elements(slot.whole, [&](std::int64_t i) { return value(slot.call.root, i, slot.salt); });
-      default: return check_elements(slot.whole, reduced);
+      default:
+        return check_elements(slot.whole, reduced);
     }
   }
 

@@ -52,7 +52,8 @@ TEST(Float16, EveryValueIsWrittenBack) {
 }
 
 #ifdef __FLT16_MAX__
-// Between any two neighbours: just below the middle, the middle (a tie) and just above, against the compiler's conversion.
+// Between any two neighbours: just below the middle, the middle (a tie) and just above, against the compiler's
+// conversion.
 TEST(Float16, RoundsToNearestEven) {
   for (std::uint32_t bits = 0; bits < 0x7c00; ++bits) {
     const float low = float16_to_float(static_cast<std::uint16_t>(bits));

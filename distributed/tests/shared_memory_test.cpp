@@ -1,4 +1,5 @@
-// The shared-memory protocol with threads as ranks. Build with -DLOCKSTEP_SANITIZE=thread to see its races, if it has any.
+// The shared-memory protocol with threads as ranks. Build with -DLOCKSTEP_SANITIZE=thread to see its races, if it has
+// any.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -29,8 +30,8 @@ TEST_P(SharedMemoryTest, RandomCollectives) {
 }
 
 TEST_P(SharedMemoryTest, RandomCollectivesWithProgressThreads) {
-  run_as_ranks(
-      GetParam(), [](Communicator& c) { testing::RandomCollectives(c, 12, 3000).run(300); }, {.progress_thread = true});
+  run_as_ranks(GetParam(), [](Communicator& c) { testing::RandomCollectives(c, 12, 3000).run(300); },
+               {.progress_thread = true});
 }
 
 // The gradients of the next step may be written as soon as wait() returns: no peer may still read the old ones.
@@ -42,7 +43,8 @@ TEST_P(SharedMemoryTest, BuffersAreFreeAfterWait) {
     for (int step = 0; step < 200; ++step) {
       testing::fill(buffer, c.rank(), step);
       c.all_reduce(buffer, ReduceOp::sum).wait();
-      testing::check_elements(buffer, [&](std::int64_t i) { return testing::expected(ReduceOp::sum, c.size(), i, step); });
+      testing::check_elements(buffer,
+                              [&](std::int64_t i) { return testing::expected(ReduceOp::sum, c.size(), i, step); });
       if (::testing::Test::HasFailure()) return;
     }
   });
@@ -63,7 +65,8 @@ TEST_P(SharedMemoryTest, ManyAtOnce) {
     for (int call = calls - 1; call >= 0; --call) {
       works[static_cast<std::size_t>(call)].wait();
       const Buffer buffer{static_cast<float*>(memory->data()) + call * count, count};
-      testing::check_elements(buffer, [&](std::int64_t i) { return testing::expected(ReduceOp::max, c.size(), i, call); });
+      testing::check_elements(buffer,
+                              [&](std::int64_t i) { return testing::expected(ReduceOp::max, c.size(), i, call); });
     }
   });
 }
@@ -123,9 +126,10 @@ TEST(SharedMemory, OtherCallsAreNamedOnAllRanks) {
       FAIL() << "no Failure on rank " << c.rank();
     } catch (const Failure& failure) {
       EXPECT_EQ(failure.error().kind, ErrorKind::peer_lost);
-      EXPECT_NE(failure.error().what.find("collective #2 differs between ranks: rank 2 calls broadcast of 60 float32 from "
-                                          "rank 1, but rank 0 calls all_reduce of 100 float32 (sum)"),
-                std::string::npos)
+      EXPECT_NE(
+          failure.error().what.find("collective #2 differs between ranks: rank 2 calls broadcast of 60 float32 from "
+                                    "rank 1, but rank 0 calls all_reduce of 100 float32 (sum)"),
+          std::string::npos)
           << failure.what();
     }
     EXPECT_THROW(c.barrier(), Failure) << "the ranks no longer agree: nothing goes on";

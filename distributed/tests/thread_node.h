@@ -79,8 +79,10 @@ struct ThreadOptions {
   StagingSize staging = {.chunk_bytes = 4096, .depth = 3};  // small: many chunks
 };
 
-// Runs `rank_body` as `size` ranks, each with a communicator of its own; rethrows the first exception of the lowest rank.
-inline void run_as_ranks(int size, const std::function<void(Communicator&)>& rank_body, const ThreadOptions& options = {}) {
+// Runs `rank_body` as `size` ranks, each with a communicator of its own; rethrows the first exception of the lowest
+// rank.
+inline void run_as_ranks(int size, const std::function<void(Communicator&)>& rank_body,
+                         const ThreadOptions& options = {}) {
   ThreadNode node(size);
   std::vector<std::exception_ptr> errors(static_cast<std::size_t>(size));
   std::vector<std::thread> threads;
