@@ -113,7 +113,10 @@ void share(Session& session, Checkpoint& checkpoint) {
   const bool owner = session.rank() == 0;
   std::string text = owner ? describe(checkpoint) : "";
   session.broadcast_text(text);
-  if (!owner) take_description(text, checkpoint);
+  if (!owner) {
+    checkpoint = {};
+    take_description(text, checkpoint);
+  }
   share_tensors(session, checkpoint.state_dict);
   share_tensors(session, checkpoint.optimizer);
   NamedTensors rng = rng_tensors(checkpoint);

@@ -1,0 +1,115 @@
+"""A training that is killed and resumed ends with the same bits as one that never stopped."""
+import random
+
+from training import SMALL, Folder, check, equal, run_checks
+
+# Everything that has state: momentum, a schedule, micro-batches, an uneven last batch, the running loss.
+OPTIONS = ["--data", SMALL, "--batch-size", "7", "--accumulate", "2", "--learning-rate", "0.02", "--schedule", "cosine",
+           "--warmup-steps", "5", "--weight-decay", "0.01", "--epochs", "3", "--log-every", "10", "--checkpoint-every", "4"]
+
+
+def check_killed_ranks_resume_to_the_same_bits(program):
+    seed = random.randrange(1 << 30)
+    print("random steps from seed", seed)
+    dice = random.Random(seed)
+    with Folder(program) as whole, Folder(program) as broken:
+        truth = whole.summary(*OPTIONS)
+        for start in range(0, truth["steps"], 20):
+            step = dice.randint(start + 1, min(start + 20, truth["steps"]))
+            fault = f"rank={dice.randint(0, 1)}:step={step}:kind=kill"
+            result = broken.train(*OPTIONS, "--resume", "auto", environment={"LOCKSTEP_FAULT": fault})
+            check(result.code != 0, f"{fault} did not end the job\n{result.output}")
+        resumed = broken.summary(*OPTIONS, "--resume", "auto")
+        equal(resumed["weights_sha256"], truth["weights_sha256"], "weights after the kills")
+        equal(resumed["train_loss"], truth["train_loss"], "last running loss")
+        equal(resumed["steps"], truth["steps"], "steps")
+        check("step_" in resumed["resumed_from"], resumed["resumed_from"])
+        compare_metrics(broken.scalars(), whole.scalars())
+
+
+def compare_metrics(found, truth):
+    # TensorBoard's Python reader keeps both points when the last step of one file is the first of the next: a set.
+    for tag in ("train/loss", "train/learning_rate", "eval/loss", "eval/accuracy"):
+        equal(sorted(set(found[tag])), truth[tag], f"{tag} of the resumed training")
+
+
+def check_another_number_of_ranks_sees_the_rest_of_the_samples(program):
+    """Global batch and order being equal, 1 rank after 2 does what 1 rank alone does, up to rounding."""
+    options = ["--data", SMALL, "--global-batch-size", "12", "--learning-rate", "0.02", "--epochs", "2", "--log-every", "10"]
+    with Folder(program) as whole, Folder(program) as changed:
+        truth = whole.summary(*options, ranks=1)
+        first = changed.summary(*options, "--steps", "33", ranks=2)
+        equal(first["steps"], 33, "steps of the first part")
+        rest = changed.summary(*options, "--resume", "auto", ranks=1)
+        equal(rest["steps"], truth["steps"], "steps")
+        close(rest["eval_loss"], truth["eval_loss"], "test loss")
+        losses = changed.scalars()["train/loss"], whole.scalars()["train/loss"]
+        equal([step for step, _ in losses[0]], [step for step, _ in losses[1]], "steps of the loss curve")
+        for (step, found), (_, expected) in zip(*losses):
+            close(found, expected, f"running loss at step {step}")
+
+
+def close(found, expected, what):
+    check(abs(found - expected) <= 1e-4 * abs(expected), f"{what}: {found}, expected {expected}")
+
+
+def check_a_damaged_checkpoint_is_named_and_passed_over(program):
+    with Folder(program) as folder:
+        options = ["--data", SMALL, "--steps", "12", "--checkpoint-every", "4"]
+        truth = folder.summary(*options)
+        newest = folder.checkpoints()[-1]
+        damaged = bytearray(newest.read_bytes())
+        damaged[len(damaged) // 2] ^= 4
+        newest.write_bytes(damaged)
+        result = folder.train(*options, "--resume", "auto", "--summary", "summary.json")
+        equal(result.code, 0, "exit code")
+        check(newest.name in result.error, f"stderr does not name {newest.name}: {result.error}")
+        check("step_0000000008.h5" in result.output, f"not resumed from step 8: {result.output}")
+        equal(folder.summary(*options, "--resume", "auto")["weights_sha256"], truth["weights_sha256"], "weights")
+
+
+def check_only_damaged_checkpoints_stop_the_training(program):
+    with Folder(program) as folder:
+        folder.summary("--data", SMALL, "--steps", "2")
+        for path in folder.checkpoints():
+            path.write_bytes(path.read_bytes()[:-100])
+        for attempt in range(2):
+            result = folder.train("--data", SMALL, "--steps", "4", "--resume", "auto")
+            equal(result.code, 1, "exit code")
+            check("none of the 1 checkpoints is valid" in result.messages[0], result.error)
+
+
+def check_a_fresh_start_leaves_the_earlier_training_aside(program):
+    with Folder(program) as folder:
+        folder.summary("--data", SMALL, "--steps", "9", ranks=1)
+        folder.summary("--data", SMALL, "--steps", "3", ranks=1)
+        equal([path.name for path in folder.checkpoints()], ["step_0000000003.h5"], "checkpoints")
+        check((folder.path / "outputs/checkpoints/superseded_1/step_0000000009.h5").exists(), "the earlier one is gone")
+
+
+def check_other_options_are_refused(program):
+    with Folder(program) as folder:
+        folder.summary("--data", SMALL, "--steps", "2", ranks=1)
+        result = folder.train("--data", SMALL, "--steps", "4", "--resume", "auto", "--seed", "5", ranks=1)
+        equal(result.code, 2, "exit code")
+        check("--seed 0, now it is 5" in result.messages[0], result.error)
+        result = folder.train("--data", SMALL, "--steps", "4", "--resume", "nonsuch", ranks=1)
+        equal(result.code, 2, "exit code")
+        check("nonsuch" in result.messages[0], result.error)
+
+
+def check_a_run_started_again_resumes_by_itself(program):
+    """The environment that a supervisor gives the second attempt of a run."""
+    with Folder(program) as folder:
+        folder.summary("--data", SMALL, "--steps", "5", ranks=1)
+        for place in ("attempts/002", "outputs", "logs"):
+            (folder.path / place).mkdir(parents=True, exist_ok=True)
+        environment = {"LOCKSTEP_RUN_DIR": str(folder.path), "LOCKSTEP_RUN_ID": "x_1700000000_00000000",
+                       "LOCKSTEP_EXPERIMENT": "x", "LOCKSTEP_ATTEMPT": "2"}
+        summary = folder.summary("--data", SMALL, "--steps", "8", ranks=1, environment=environment)
+        check("step_0000000005.h5" in (summary["resumed_from"] or ""), f"resumed from {summary['resumed_from']}")
+        check((folder.path / "attempts/002/started").exists(), "the supervisor was not told that work began")
+
+
+if __name__ == "__main__":
+    run_checks(globals())
