@@ -116,6 +116,9 @@ void make_directories(const fs::path& directory) {
   if (directory.filename().empty() || ::mkdir(directory.c_str(), 0700) == 0) return;  // "a/b/" ends in an empty name
   const int code = errno;
   if (fs::is_directory(directory, ignored)) return;  // another process made it in between
+  if (code == EEXIST)
+    fail(ErrorKind::environment, directory.string() + " is a file, and a directory is wanted there",
+         "move the file away, or name another place");
   errno = code;
   fail_errno("cannot create the directory " + directory.string());
 }

@@ -9,8 +9,8 @@
 namespace lockstep {
 
 std::optional<RankEnvironment> launched_as() {
-  const auto environment = read_rank_environment();
-  return environment ? *environment : std::nullopt;
+  static const auto at_start = read_rank_environment();
+  return at_start ? *at_start : std::nullopt;
 }
 
 bool started_by_mpi(const std::optional<RankEnvironment>& environment) {

@@ -8,7 +8,9 @@
 
 namespace lockstep {
 
-// What the launcher's variables say about this process; nothing when there are none or they contradict each other.
+// What the launcher's variables say about this process; nothing when there are none or they contradict each other. They
+// are read once, by the first call, which must come before MPI_Init: Open MPI sets them itself in a process that nobody
+// launched.
 std::optional<RankEnvironment> launched_as();
 
 // Whether an MPI launcher started several ranks, so that MPI_Init will find the others.

@@ -22,6 +22,7 @@ std::string host_name() {
 
 Session::Session(const SessionOptions& options)
     : communicator_options_(options.communicator), run_(Run::get_context()), host_(host_name()) {
+  (void)launched_as();  // before MPI sets variables of its own
   const GpuSupport gpu = find_gpu(options.device);  // before MPI: the GPU's libraries must be the first tensor code
   start_mpi();
   find_place();

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <filesystem>
+#include <functional>
 #include <memory>
 #include <stdexcept>
 
@@ -17,6 +19,8 @@
 
 namespace lockstep {
 namespace {
+
+namespace fs = std::filesystem;
 
 constexpr std::int64_t kTestBatch = 64;  // samples per rank; the result does not depend on it, the speed does
 
@@ -99,6 +103,26 @@ void say_what_runs(Session& session, const TrainConfig& config, const TrainingDa
               std::string(session.communicator().name()).c_str(), session.device().str().c_str());
 }
 
+// Made before anything else: a place that cannot be written shall cost no waiting.
+void make_directories_of(Session& session, const TrainConfig& config) {
+  const auto make = [](const fs::path& chosen, const char* option, const std::function<void()>& how) {
+    try {
+      how();
+    } catch (const Failure& failure) {
+      Error error = failure.error();
+      error.what = std::string(option) + (chosen.empty() ? "" : " " + chosen.string()) + ": " + error.what;
+      throw Failure(std::move(error));
+    }
+  };
+  Run& run = session.run();
+  session.agree([&] {
+    if (!config.outputs.empty()) run.set_outputs_directory(config.outputs);
+    if (!config.logs.empty()) run.set_logs_directory(config.logs);
+    make(config.outputs, "--outputs", [&] { (void)run.outputs_directory(); });
+    make(config.logs, "--logs", [&] { (void)run.logs_directory(); });
+  });
+}
+
 }  // namespace
 
 std::string train_help() {
@@ -114,8 +138,7 @@ SessionOptions session_options(const TrainConfig& config) {
 }
 
 void train(Session& session, const TrainConfig& config) {
-  if (!config.outputs.empty()) session.run().set_outputs_directory(config.outputs);
-  if (!config.logs.empty()) session.run().set_logs_directory(config.logs);
+  make_directories_of(session, config);
   const TrainingData data = open_data(session, config.data);
   const auto train_source = train_batches(session, config, data.train),
              test_source = test_batches(session, config, data.test);

@@ -27,7 +27,7 @@ class Folder:
     """A new directory in which ranks run; removed at the end."""
 
     def __init__(self, program, name="run"):
-        self.program = pathlib.Path(program)
+        self.program = pathlib.Path(program).resolve()
         self.path = pathlib.Path(tempfile.mkdtemp(prefix="lockstep_worker_")) / name
         self.path.mkdir()
 
