@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -216,6 +217,17 @@ void Run::mark_started() {
   if (state_->offline) return;
   make_directories(state_->attempt_directory());
   publish_file(state_->attempt_directory() / contract::kStarted, "");
+}
+
+void Run::show_progress(std::string_view line) noexcept try {
+  if (state_->offline) return;
+  const fs::path path = state_->attempt_directory() / contract::kProgress, next = path.string() + ".next";
+  std::ofstream file(next, std::ios::binary | std::ios::trunc);
+  file << line << '\n';
+  file.close();
+  if (file) fs::rename(next, path);
+} catch (...) {
+  // Nobody depends on it.
 }
 
 void Run::report_error(int rank, const Error& error) noexcept try {

@@ -57,6 +57,10 @@ class Run {
   // attempts/NNN/started: tells the supervisor that work began. No effect offline. Failure(environment) when it cannot
   // be written.
   void mark_started();
+  // attempts/NNN/progress: one line of text that `lockstep submit --wait` and `lockstep show` display while the run is
+  // under way, for example "epoch 1/2  41%  ETA 1:02". For the eye only: replaced as a whole, not synced to disk, and a
+  // full disk is no error. Once a second is often enough. No effect offline.
+  void show_progress(std::string_view line) noexcept;
   // attempts/NNN/error_<rank>.json: tells the supervisor who failed and why; safe from any rank, never throws. A rank's
   // first report stays.
   void report_error(int rank, const Error& error) noexcept;

@@ -24,6 +24,8 @@ inline constexpr const char* kControl = "control";                // control/can
 inline constexpr const char* kErrorPrefix = "error_";
 // Rank 0 leaves attempts/NNN/started (empty) once its first step begins: the run is then Running and not only Starting.
 inline constexpr const char* kStarted = "started";
+// attempts/NNN/progress, one line for people, replaced about once a second while rank 0 works.
+inline constexpr const char* kProgress = "progress";
 
 inline constexpr int kExitDone = 0;
 inline constexpr int kExitFailed = 1;

@@ -8,14 +8,18 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto kTerminalInterval = 200ms;
+constexpr auto kRunInterval = 1s;
 constexpr auto kPlainInterval = 10s;
+constexpr int kPlainColumns = 120;
 
 }  // namespace
 
 TrainReport::TrainReport(Run& run, bool speaks) : run_(run), speaks_(speaks) {
   if (!speaks_) return;
   terminal_ = find_terminal();
-  next_progress_ = std::chrono::steady_clock::now() + (terminal_.interactive ? kTerminalInterval : kPlainInterval);
+  const auto now = std::chrono::steady_clock::now();
+  next_progress_ = now + (terminal_.interactive ? kTerminalInterval : kRunInterval);
+  next_plain_line_ = now + kPlainInterval;
 }
 
 TrainReport::~TrainReport() { clear(); }
@@ -56,8 +60,12 @@ void TrainReport::evaluation(std::int64_t epoch, std::int64_t step, const Evalua
 void TrainReport::progress(const Progress& progress, std::chrono::steady_clock::time_point now) {
   if (!speaks_) return;
   if (!terminal_.interactive) {
-    line(progress_line(progress, 120));
-    next_progress_ = now + kPlainInterval;
+    const std::string text = progress_line(progress, kPlainColumns);
+    run_.show_progress(text);
+    next_progress_ = now + kRunInterval;
+    if (now < next_plain_line_) return;
+    line(text);
+    next_plain_line_ = now + kPlainInterval;
     return;
   }
   terminal_ = find_terminal();  // the window may have been resized

@@ -38,8 +38,8 @@ class TrainReport {
   // A line and eval/loss, eval/accuracy.
   void evaluation(std::int64_t epoch, std::int64_t step, const Evaluation& evaluation);
 
-  // Whether a progress line is due at `now`: five per second on a terminal, one per ten seconds elsewhere. Cheap enough
-  // for every step.
+  // Whether progress is to be shown at `now`: five times per second on a terminal; elsewhere once per second to the run,
+  // and a line per ten seconds. Cheap enough for every step.
   bool progress_due(std::chrono::steady_clock::time_point now) const { return now >= next_progress_; }
   void progress(const Progress& progress, std::chrono::steady_clock::time_point now);
 
@@ -49,7 +49,7 @@ class TrainReport {
   bool speaks_;
   Terminal terminal_;
   bool line_open_ = false;  // a progress line stands on the terminal and will be written over
-  std::chrono::steady_clock::time_point next_progress_ = std::chrono::steady_clock::time_point::max();
+  std::chrono::steady_clock::time_point next_progress_ = std::chrono::steady_clock::time_point::max(), next_plain_line_;
 };
 
 }  // namespace lockstep

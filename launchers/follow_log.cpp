@@ -99,6 +99,36 @@ class StatusWatch {
   double next_ = 0;
 };
 
+// How far the run is, on the last line of a terminal and written over by whatever is printed next.
+class ProgressDisplay {
+ public:
+  ProgressDisplay(const RunDirectory& run, bool wanted) : run_(run), shown_(wanted && ::isatty(STDOUT_FILENO) == 1) {}
+
+  void clear() {
+    if (!text_.empty()) std::cout << "\r\033[K" << std::flush;
+    text_.clear();
+  }
+
+  // After something was printed, or after `kSeconds`.
+  void update(const RunSummary& summary) {
+    constexpr double kSeconds = 0.5;
+    const double now = unix_time();
+    if (!shown_ || (!text_.empty() && now < next_)) return;
+    next_ = now + kSeconds;
+    const int width = TerminalStyle::of(STDOUT_FILENO).width;  // the window may have been resized
+    const std::string text = fit_fields(progress_text(run_, summary), width - 1);
+    if (text == text_) return;
+    clear();
+    std::cout << (text_ = text) << std::flush;
+  }
+
+ private:
+  const RunDirectory& run_;
+  bool shown_;
+  std::string text_;
+  double next_ = 0;
+};
+
 bool is_over(const RunSummary& summary) {
   return is_terminal(summary.status) || summary.status == RunStatus::NotResponding;
 }
@@ -122,15 +152,32 @@ int follow_run(const RunDirectory& run, const FollowOptions& options) {
   StatusWatch watch(run);
   RunSummary summary;
   std::string said;
+  ProgressDisplay progress(run, options.progress);
+  bool line_open = false;
   while (true) {
     // The status first, then the logs: what was logged before the end is never missed.
-    if (watch.refresh(summary) && options.status_lines && !is_over(summary))
-      if (const std::string line = status_line(summary); line != said) std::cerr << (said = line) << std::endl;
+    if (watch.refresh(summary) && options.status_lines && !is_over(summary)) {
+      if (const std::string line = status_line(summary); line != said) {
+        progress.clear();
+        std::cerr << (said = line) << std::endl;
+      }
+    }
     if (is_over(summary)) break;
-    const bool printed = print_new(sources, std::cout);
-    if (signals.stop_signal() != 0) return leave_running(run);
+    std::ostringstream fresh;
+    const bool printed = print_new(sources, fresh);
+    if (printed) {
+      progress.clear();
+      std::cout << fresh.view() << std::flush;
+      line_open = fresh.view().back() != '\n';  // half a line is not to be written over
+    }
+    if (signals.stop_signal() != 0) {
+      progress.clear();
+      return leave_running(run);
+    }
+    if (!line_open) progress.update(summary);
     if (!printed) signals.wait(kTickSeconds);
   }
+  progress.clear();
   print_rest(sources, std::cout);
   if (options.summary) std::cerr << end_summary(run, summary) << std::flush;
   return exit_code_of(summary);

@@ -43,6 +43,7 @@ struct FollowOptions {
   LogSelection logs;
   bool summary = true;       // the block at the end: status, cause, duration, where the outputs are
   bool status_lines = true;  // "Queued: waiting for 2 of 2 slots …" on stderr as the status changes
+  bool progress = true;      // how far the run is, on the last line, when stdout is a terminal
 };
 
 // Streams to stdout until the run's terminal event. Returns 0 when it completed, else the program's exit code (1 when

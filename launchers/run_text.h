@@ -23,4 +23,11 @@ std::string ranks_text(const RunSummary& run);
 // "Queued: waiting for 2 of 2 slots …"
 std::string status_line(const RunSummary& run);
 
+// What the program says of how far it is (Run::show_progress), one line without control characters; empty when it says
+// nothing or the run is not under way.
+std::string progress_text(const RunDirectory& run, const RunSummary& summary);
+
+// At most `columns` wide: fields, which two spaces part, are left out from the end. columns 0: as it is.
+std::string fit_fields(const std::string& line, int columns);
+
 }  // namespace lockstep

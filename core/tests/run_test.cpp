@@ -173,8 +173,8 @@ TEST_F(RunTest, LostMetricsAreAWarningNotAnError) {
   for (int i = 0; i < 1000; ++i) run.log("x", i);
   run.log_text("t", "text");
   const std::string shown = testing::internal::GetCapturedStderr();
-  EXPECT_EQ(shown, "lockstep: metrics are lost (cannot create the directory " + (folder / "file").string() +
-                       ": File exists); training goes on\n");
+  EXPECT_EQ(shown, "lockstep: metrics are lost (" + (folder / "file").string() +
+                       " is a file, and a directory is wanted there); training goes on\n");
 }
 
 TEST_F(RunTest, AFullDiskIsAWarningNotAnError) {
@@ -224,6 +224,16 @@ TEST_F(RunTest, TellsTheSupervisorThatWorkBegan) {
   run.mark_started();
   run.mark_started();
   EXPECT_TRUE(fs::exists(directory / "attempts/012/started"));
+}
+
+TEST_F(RunTest, ShowsTheLatestProgressAlone) {
+  lockstep::Run run = submitted("2");
+  run.show_progress("1 of 2");  // no attempts/002 yet: nobody depends on it
+  fs::create_directories(directory / "attempts/002");
+  run.show_progress("1 of 2");
+  run.show_progress("2 of 2");
+  EXPECT_EQ(contents(directory / "attempts/002/progress"), "2 of 2\n");
+  EXPECT_EQ(std::distance(fs::directory_iterator(directory / "attempts/002"), {}), 1);
 }
 
 TEST_F(RunTest, TellsTheSupervisorWhoFailedAndWhy) {

@@ -57,6 +57,7 @@ Json mutable_file(const RunDirectory& run, const char* name) {
 
 Json everything(const RunDirectory& run) {
   Json json = to_json(run.summary());
+  json["progress"] = progress_text(run, run.summary());
   json["record"] = run.record();
   json["tags"] = mutable_file(run, "tags.json");
   json["properties"] = mutable_file(run, "properties.json");
@@ -87,7 +88,7 @@ void print_object(const std::string& title, const Json& object) {
   }
 }
 
-void print_summary(const RunSummary& run, const TerminalStyle& style) {
+void print_summary(const RunDirectory& directory, const RunSummary& run, const TerminalStyle& style) {
   const Cell status = status_cell(run.status);
   std::cout << "run " << run.id << '\n';
   std::cout << "  status            " << coloured(status.text, status.colour, style) << '\n';
@@ -103,6 +104,7 @@ void print_summary(const RunSummary& run, const TerminalStyle& style) {
     line("started", format_time(run.started) + ", " + format_duration(run.started - run.submitted) + " after submit");
   if (run.ended > 0) line("ended", format_time(run.ended));
   line("duration", duration_text(run, now));
+  line("progress", progress_text(directory, run));
   line("experiment", run.experiment);
   line("target", run.target);
   line("ranks", ranks_text(run) + " (nodes x processes per node)");
@@ -144,7 +146,7 @@ void print_events(const RunDirectory& run, const TerminalStyle& style) {
 void print_all(const RunDirectory& run) {
   const TerminalStyle style = TerminalStyle::of(STDOUT_FILENO);
   const RunSummary summary = run.summary();
-  print_summary(summary, style);
+  print_summary(run, summary, style);
   print_record(run);
   print_events(run, style);
   if (summary.cause && !summary.cause->last_lines.empty()) {

@@ -119,17 +119,19 @@ Json submitted_json(const RunDirectory& run, const std::vector<std::string>& not
   return {{"id", run.id()}, {"experiment", run.experiment()}, {"directory", run.path().string()}, {"notices", notices}};
 }
 
-void print_submitted(const RunDirectory& run) {
-  std::cout << "run        " << run.id() << "\ndirectory  " << run.path().string() << "\n\nTo look further:\n"
-            << "  lockstep show " << run.id() << "\n  lockstep logs " << run.id() << " --follow\n  lockstep metrics "
-            << run.id() << '\n'
-            << std::flush;
+void print_submitted(const RunDirectory& run, bool wait) {
+  std::cout << "run        " << run.id() << "\ndirectory  " << run.path().string() << '\n';
+  if (!wait)
+    std::cout << "\nTo look further:\n"
+              << "  lockstep show " << run.id() << "\n  lockstep logs " << run.id() << " --follow\n  lockstep metrics "
+              << run.id() << '\n';
+  std::cout << std::flush;
 }
 
 int finish(const RunDirectory& run, const Request& request, const std::vector<std::string>& notices) {
   const bool wait = request.wait || request.show_output;
   if (!request.json) {
-    print_submitted(run);
+    print_submitted(run, wait);
     if (wait) std::cout << std::endl;
     return wait ? follow_run(run) : 0;
   }

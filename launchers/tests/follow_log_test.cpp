@@ -10,7 +10,9 @@
 #include <sstream>
 #include <thread>
 
+#include "lockstep/core/run_contract.h"
 #include "lockstep/core/tests/temporary_directory.h"
+#include "lockstep/launchers/run_text.h"
 
 namespace lockstep {
 namespace {
@@ -54,6 +56,15 @@ TEST(LogTail, StartsAgainAfterTruncationAndReplacement) {
   append(directory.path() / "new", "another file, longer than the one before\n");
   fs::rename(directory.path() / "new", log);
   EXPECT_EQ(tail.read_new(), "another file, longer than the one before\n");
+}
+
+TEST(FitFields, LeavesOutFromTheEnd) {
+  const std::string line = "epoch 1/2  [==>  ]  41%  ETA 1:02  loss 0.5";
+  EXPECT_EQ(fit_fields(line, 0), line);
+  EXPECT_EQ(fit_fields(line, 43), line);
+  EXPECT_EQ(fit_fields(line, 42), "epoch 1/2  [==>  ]  41%  ETA 1:02");
+  EXPECT_EQ(fit_fields(line, 12), "epoch 1/2");
+  EXPECT_EQ(fit_fields(line, 5), "epoch");
 }
 
 class FollowRun : public ::testing::Test {

@@ -2,6 +2,7 @@
 import json
 import os
 import pathlib
+import pty
 import signal
 import subprocess
 import time
@@ -153,6 +154,39 @@ class Logs(ControlTest):
         self.assertTrue(is_alive(run.supervisor()))
         gate.touch()
         self.assertEqual(run.wait()["status"], "Completed")
+
+    def test_a_terminal_shows_progress_and_loses_no_line(self):
+        gate = self.root / "gate"
+        run = self.submit(f"""printf 'half'
+            printf 'step 1 of 9\\033[2J\\n' >$LOCKSTEP_RUN_DIR/attempts/001/progress
+            until [ -e {gate}1 ]; do sleep 0.05; done
+            echo ' a line'
+            until [ -e {gate}2 ]; do sleep 0.05; done
+            echo the end
+            """, ranks=1)
+        terminal, far_end = pty.openpty()
+        with subprocess.Popen([LOCKSTEP, "logs", run.id, "--follow"], cwd=self.root, env=self.environment, stdout=far_end,
+                              stderr=subprocess.PIPE) as follower:
+            os.close(far_end)
+            seen = self.read_until(terminal, b"", b"half")
+            time.sleep(0.7)         # half a line is not written over by progress
+            (self.root / "gate1").touch()
+            seen = self.read_until(terminal, seen, b"step 1 of 9?[2J")
+            self.assertTrue(seen.endswith(b"half a line\r\nstep 1 of 9?[2J"), seen)
+            (self.root / "gate2").touch()
+            seen = self.read_until(terminal, seen, b"the end")
+            self.assertIn(b"step 1 of 9?[2J\r\033[Kthe end", seen)
+            follower.communicate(timeout=60)
+        os.close(terminal)
+        self.assertEqual(follower.returncode, 0)
+        run.wait()
+
+    def read_until(self, terminal, seen, text):
+        end = time.monotonic() + 30
+        while text not in seen:
+            self.assertLess(time.monotonic(), end, seen)
+            seen += os.read(terminal, 4096)
+        return seen
 
     def test_of_one_rank_of_all_and_of_mpirun(self):
         run = self.submit("echo I am $RANK\n: > said_$RANK\n[ $RANK = 0 ] && exit 0\n"
