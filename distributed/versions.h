@@ -8,7 +8,7 @@ namespace lockstep {
 
 class Session;
 
-// "lockstep", "torch", "mpi".
+// "lockstep", "torch", "mpi", "malloc" (tcmalloc, jemalloc, mimalloc or libc).
 std::map<std::string, std::string> versions(const Session& session);
 
 }  // namespace lockstep

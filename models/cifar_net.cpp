@@ -2,10 +2,10 @@
 
 #include <ATen/ops/addmm.h>
 #include <ATen/ops/conv2d.h>
-#include <ATen/ops/max_pool2d.h>
 #include <ATen/ops/relu.h>
 
 #include "lockstep/models/check_input.h"
+#include "lockstep/models/max_pool_relu.h"
 
 namespace lockstep {
 namespace {
@@ -16,10 +16,8 @@ constexpr std::int64_t smallest_side = 16;
 // Pixels left of a side after two rounds of a 5x5 convolution without padding and a 2x2 pool: 32 -> 28 -> 14 -> 10 -> 5.
 std::int64_t side_after_pools(std::int64_t side) { return ((side - kernel + 1) / 2 - kernel + 1) / 2; }
 
-// Python writes pool(relu(conv(x))). relu keeps the order of values, so it may follow the pool: the same numbers and the
-// same gradients (where a window's maximum is not positive, both orders pass on zero), with a quarter of the elements.
 at::Tensor convolve(const at::Tensor& x, const torch::nn::Conv2d& layer) {
-  return at::max_pool2d(at::conv2d(x, layer->weight, layer->bias), {2, 2}).relu_();
+  return max_pool_relu(at::conv2d(x, layer->weight, layer->bias));
 }
 
 at::Tensor connect(const at::Tensor& x, const torch::nn::Linear& layer) {

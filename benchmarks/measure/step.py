@@ -11,10 +11,18 @@ from . import pairs, training
 # Single precision and 600 steps of momentum: two correct programs drift apart by rounding alone, and no more than this.
 TOLERANCE = 1e-3
 
+# lockstep-train is linked with tcmalloc; PyTorch's tuning guide recommends to preload it.
+MALLOC = [[], ["LD_PRELOAD=libtcmalloc_minimal.so.4"]]
+
+
+def with_malloc(variants):
+    return [[*variant, *malloc] for variant in variants for malloc in MALLOC]
+
+
 PUBLISHED = [["--optimizer", "default"]]
-TUNED = [["--optimizer", form] for form in ("foreach", "fused")]
-PINNING = [["--pin", where] for where in ("none", "all", "main")]
-FLATNESS = [[], ["--flat-parameters"]]
+TUNED = with_malloc([["--optimizer", form] for form in ("foreach", "fused")])
+PINNING = with_malloc([["--pin", where] for where in ("none", "all", "main")])
+FLATNESS = with_malloc([[], ["--flat-parameters"]])
 
 
 def measure(place, options):

@@ -48,6 +48,10 @@ class Task:
         return pairs.Sample(result["step_seconds"]["p50"], model_file.read_weights(folder / "outputs" / "model.h5"))
 
     def peer(self, script, start, batch, extra=()):
+        """The command of a peer. Words like NAME=VALUE in `extra` become variables of its environment."""
+        variables = [word for word in extra if "=" in word and not word.startswith("-")]
+        extra = [word for word in extra if word not in variables]
+        start = ["env", *variables, *start] if variables else start
         return [*start, PEERS / script, "--data", self.data, "--weights", self.weights, "--batch-size", batch, "--seed", 1,
                 "--steps", self.steps, *extra]
 
