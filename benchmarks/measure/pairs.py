@@ -71,12 +71,6 @@ def alternate(ours, theirs, pairs, say):
     return samples
 
 
-def compare(samples, difference, tolerance):
-    """difference(a, b) of the results of each pair -> (all within tolerance?, the largest)."""
-    largest = max(difference(a.result, b.result) for a, b in zip(*samples))
-    return largest <= tolerance, largest
-
-
 def fastest(variants, run, say):
     """The variant (a list of options) with which the peer is fastest in one trial each, and a sentence with the trials' times."""
     if len(variants) == 1:

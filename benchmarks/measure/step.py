@@ -1,15 +1,16 @@
 """The training step of the tutorial's network against PyTorch eager, DistributedDataParallel and mpi4py.
 
 Every process trains the same steps from the same weights; its figure is the median step time after warm-up, so neither its
-start nor its import of a framework counts. Afterwards the final weights of the two are compared.
+start nor its import of a framework counts. Results are compared with one more run of the peer, which is not timed: its fused
+SGD rounds in another way than its default one, and 600 steps can turn that into 2e-3 of a weight in PyTorch alone.
 """
 import shlex
 import sys
 
 from . import pairs, training
 
-# Single precision and 600 steps of momentum: two correct programs drift apart by rounding alone, and no more than this.
-TOLERANCE = 1e-3
+# Of final weights. With the default form of SGD the bits are the same as a rule.
+TOLERANCE = 1e-5
 
 # lockstep-train is linked with tcmalloc; PyTorch's tuning guide recommends to preload it.
 MALLOC = [[], ["LD_PRELOAD=libtcmalloc_minimal.so.4"]]
@@ -45,11 +46,11 @@ def _pair(task, options, name, peer, script, start, variants, ranks, batch, targ
     run_peer = lambda variant: task.run_peer(script, start, batch, variant)
     variant, trial_times = pairs.fastest(variants, run_peer, task.place.say)
     samples = pairs.alternate(lambda: task.run_ours(ranks, batch), lambda: run_peer(variant), options.pairs, task.place.say)
-    equal, largest = pairs.compare(samples, training.weight_difference, TOLERANCE)
+    largest = training.weight_difference(samples[0][-1].result, run_peer([*variant, "--optimizer", "default"]).result)
     return pairs.Paired(
         name=f"step of cifar_net, {name}", peer=f"{peer} {' '.join(variant)}".strip(), target=target,
         ours=[s.seconds for s in samples[0]], theirs=[s.seconds for s in samples[1]],
-        equal=equal, equality=f"final weights differ by at most {largest:.1e} of a tensor's largest",
+        equal=largest <= TOLERANCE, equality=f"final weights differ by at most {largest:.1e} of a tensor's largest",
         commands={"ours": shlex.join(map(str, task.ours(ranks, batch))),
                   "peer": shlex.join(map(str, task.peer(script, start, batch, variant)))},
         notes=trial_times)
