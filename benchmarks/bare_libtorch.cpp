@@ -1,8 +1,8 @@
 // A process that has loaded LibTorch and used it once: what the memory of a rank is compared with.
 // Says "ready" and stays until its standard input ends, so that /proc can be read meanwhile.
 #include <ATen/core/Tensor.h>
-#include <ATen/ops/ones.h>
 #include <ATen/ops/mm.h>
+#include <ATen/ops/ones.h>
 
 #include <cstdio>
 

@@ -62,6 +62,14 @@ function(lockstep_unit_test name)
   gtest_discover_tests(${name} TEST_PREFIX "${name}." DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT 60 LABELS unit)
 endfunction()
 
+# lockstep_test_program(NAME SOURCES … LINK …): what a check in Python runs to get our side of a comparison.
+function(lockstep_test_program name)
+  cmake_parse_arguments(arg "" "" "SOURCES;LINK" ${ARGN})
+  add_executable(${name} ${arg_SOURCES})
+  target_link_libraries(${name} PRIVATE lockstep_settings ${arg_LINK})
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/tests")
+endfunction()
+
 # lockstep_python_test(NAME SCRIPT file ARGS …): a check in Python against programs that are not ours. Exit code 77 = skipped,
 # and says why. Not registered without LOCKSTEP_TEST_PYTHON.
 function(lockstep_python_test name)

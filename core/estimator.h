@@ -19,20 +19,20 @@ namespace lockstep {
 //                 .node_count = 1, .process_count_per_node = 2};
 struct Estimator {
   std::filesystem::path source_directory = ".";
-  std::string entry_script;                 // executable, .py or .sh inside source_directory, or a program found on PATH
-  std::string command;                      // instead of entry_script: a command line, split into words as a shell does, run without one
-  KeyValues script_params = {};             // in order; an empty value gives a bare flag
+  std::string entry_script;  // executable, .py or .sh inside source_directory, or a program found on PATH
+  std::string command;  // instead of entry_script: a command line, split into words as a shell does, run without one
+  KeyValues script_params = {};  // in order; an empty value gives a bare flag
   std::string experiment = "default";
   std::string compute_target = "local";
   int node_count = 1;
   int process_count_per_node = 1;
-  std::string distributed_training;         // "", "mpi" or "none"; "" means mpi when there is more than one process
+  std::string distributed_training;  // "", "mpi" or "none"; "" means mpi when there is more than one process
   KeyValues environment_variables = {};
   bool use_gpu = false;
   std::optional<std::int64_t> max_run_duration_seconds = {};
   int max_restarts = 0;
   KeyValues tags = {};
-  std::string resume_from;                  // a run, or a checkpoint file
+  std::string resume_from;  // a run, or a checkpoint file
   std::int64_t snapshot_limit_bytes = 300'000'000;
   std::int64_t snapshot_limit_files = 2000;
 
@@ -42,11 +42,11 @@ struct Estimator {
 // The one declaration behind the INI file, the options of `lockstep submit` and their help.
 const OptionTable<Estimator>& estimator_options();
 
-// All that is wrong, each with what / where (origin of the value, where given) / what to do. Empty: the estimator is sound.
-// Looks at the file system only to see that source_directory and entry_script exist.
+// All that is wrong, each with what / where (origin of the value, where given) / what to do. Empty: the estimator is
+// sound. Looks at the file system only to see that source_directory and entry_script exist.
 std::vector<Error> validate(const Estimator& estimator, const OptionTableBase::Origins& origins = {});
 
-nlohmann::ordered_json to_json(const Estimator& estimator);   // values of *KEY*, *TOKEN*, *SECRET*, *PASSWORD* redacted
+nlohmann::ordered_json to_json(const Estimator& estimator);  // values of *KEY*, *TOKEN*, *SECRET*, *PASSWORD* redacted
 Estimator estimator_from_json(const nlohmann::ordered_json& json);
 
 }  // namespace lockstep

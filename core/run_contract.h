@@ -5,22 +5,24 @@
 namespace lockstep::contract {
 
 // Set by the supervisor for every rank.
-inline constexpr const char* kRunDir = "LOCKSTEP_RUN_DIR";        // absolute path of the run directory
+inline constexpr const char* kRunDir = "LOCKSTEP_RUN_DIR";  // absolute path of the run directory
 inline constexpr const char* kRunId = "LOCKSTEP_RUN_ID";
 inline constexpr const char* kExperiment = "LOCKSTEP_EXPERIMENT";
-inline constexpr const char* kAttempt = "LOCKSTEP_ATTEMPT";       // "1" for the first start of the processes
+inline constexpr const char* kAttempt = "LOCKSTEP_ATTEMPT";  // "1" for the first start of the processes
 inline constexpr const char* kExpectedWorldSize = "LOCKSTEP_EXPECTED_WORLD_SIZE";
 inline constexpr const char* kResumeFrom = "LOCKSTEP_RESUME_FROM";
-inline constexpr const char* kAzureRunId = "AZUREML_RUN_ID";      // the same as kRunId, for scripts written for Azure ML
+inline constexpr const char* kAzureRunId = "AZUREML_RUN_ID";  // the same as kRunId, for scripts written for Azure ML
 
 // Below the run directory. Ranks run in work/, where ./outputs and ./logs are links to these two.
 inline constexpr const char* kOutputs = "outputs";
 inline constexpr const char* kLogs = "logs";
 inline constexpr const char* kCheckpoints = "outputs/checkpoints";
-inline constexpr const char* kAttempts = "attempts";              // attempts/001/: attempt.json, end.json, error and heartbeat files
-inline constexpr const char* kControl = "control";                // control/cancel, control/checkpoint: requests, by existence
+inline constexpr const char* kAttempts =
+    "attempts";                                     // attempts/001/: attempt.json, end.json, error and heartbeat files
+inline constexpr const char* kControl = "control";  // control/cancel, control/checkpoint: requests, by existence
 
-// A rank that ends with an error leaves attempts/NNN/error_<rank>.json: {"rank", "host", "kind", "what", "where", "hint"}.
+// A rank that ends with an error leaves attempts/NNN/error_<rank>.json: {"rank", "host", "kind", "what", "where",
+// "hint"}.
 inline constexpr const char* kErrorPrefix = "error_";
 // Rank 0 leaves attempts/NNN/started (empty) once its first step begins: the run is then Running and not only Starting.
 inline constexpr const char* kStarted = "started";
@@ -29,7 +31,7 @@ inline constexpr const char* kProgress = "progress";
 
 inline constexpr int kExitDone = 0;
 inline constexpr int kExitFailed = 1;
-inline constexpr int kExitUsage = 2;      // bad input: never retried
-inline constexpr int kExitRequeue = 75;   // checkpointed, wants to be started again
+inline constexpr int kExitUsage = 2;     // bad input: never retried
+inline constexpr int kExitRequeue = 75;  // checkpointed, wants to be started again
 
 }  // namespace lockstep::contract

@@ -12,21 +12,21 @@ namespace lockstep {
 struct Batch {
   at::Tensor input;
   at::Tensor target;
-  std::int64_t local_count = 0;    // samples of this rank: n
-  std::int64_t global_count = 0;   // samples of all ranks in this step
+  std::int64_t local_count = 0;   // samples of this rank: n
+  std::int64_t global_count = 0;  // samples of all ranks in this step
 };
 
 // Where a pass over the data stands: enough to go on with any number of ranks.
 struct SamplePosition {
   std::int64_t epoch = 0;
-  std::int64_t consumed = 0;       // samples of this epoch already trained on, by all ranks
+  std::int64_t consumed = 0;  // samples of this epoch already trained on, by all ranks
 };
 
 class BatchSource {
  public:
   virtual ~BatchSource() = default;
 
-  virtual std::int64_t sample_count() const = 0;         // N, of the whole split
+  virtual std::int64_t sample_count() const = 0;  // N, of the whole split
   virtual std::int64_t class_count() const = 0;
   virtual std::int64_t global_batch_size() const = 0;
   // Steps of one epoch: ceil(N / global_batch_size), or floor when uneven last batches are dropped.

@@ -16,8 +16,8 @@ struct LoaderOptions {
   bool shuffle = true;  // false: samples in file order, every epoch
   bool drop_last = false;
   bool normalize = true;  // (pixel / 255 - mean) / std per channel; false: pixel / 255, as torchvision's ToTensor
-  // Threads that read ahead. -1: one where this rank has a core to spare and its batches hold at least 64 KiB of pixels, else
-  // none (batches are made in next()).
+  // Threads that read ahead. -1: one where this rank has a core to spare and its batches hold at least 64 KiB of
+  // pixels, else none (batches are made in next()).
   int reader_threads = -1;
   int batches_ahead = 4;
 };

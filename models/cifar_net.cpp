@@ -13,7 +13,8 @@ namespace {
 constexpr std::int64_t kernel = 5;
 constexpr std::int64_t smallest_side = 16;
 
-// Pixels left of a side after two rounds of a 5x5 convolution without padding and a 2x2 pool: 32 -> 28 -> 14 -> 10 -> 5.
+// Pixels left of a side after two rounds of a 5x5 convolution without padding and a 2x2 pool: 32 -> 28 -> 14 -> 10
+// -> 5.
 std::int64_t side_after_pools(std::int64_t side) { return ((side - kernel + 1) / 2 - kernel + 1) / 2; }
 
 at::Tensor convolve(const at::Tensor& x, const torch::nn::Conv2d& layer) {

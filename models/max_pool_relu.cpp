@@ -21,10 +21,11 @@
 namespace lockstep {
 namespace {
 
-constexpr std::uint8_t kNone = 4;  // of a window whose maximum relu cuts off; 0 .. 3 number the pixels of a window by rows
+constexpr std::uint8_t kNone =
+    4;  // of a window whose maximum relu cuts off; 0 .. 3 number the pixels of a window by rows
 
-// Windows are taken in blocks of one vector. Single windows at the end of a row would cost more than all blocks: which pixel wins is
-// random, and a branch on it is mispredicted.
+// Windows are taken in blocks of one vector. Single windows at the end of a row would cost more than all blocks: which
+// pixel wins is random, and a branch on it is mispredicted.
 constexpr std::int64_t kBlock = 8;
 using Floats = float __attribute__((vector_size(4 * kBlock)));
 using Numbers = std::int32_t __attribute__((vector_size(4 * kBlock)));
@@ -132,7 +133,8 @@ at::Tensor gradient_of_input(const at::Tensor& gradient, const at::Tensor& winne
 }
 
 // The same by operations that autograd knows.
-at::Tensor differentiable_gradient_of_input(const at::Tensor& gradient, const at::Tensor& winner, at::IntArrayRef sizes) {
+at::Tensor differentiable_gradient_of_input(const at::Tensor& gradient, const at::Tensor& winner,
+                                            at::IntArrayRef sizes) {
   at::Tensor result = at::zeros(sizes, gradient.options());
   const Shape shape(sizes);
   for (std::int64_t k = 0; k < 4; ++k) {
@@ -175,8 +177,8 @@ class MaxPoolRelu : public torch::autograd::Function<MaxPoolRelu> {
 }  // namespace
 
 at::Tensor max_pool_relu(const at::Tensor& input) {
-  const bool direct = input.device().is_cpu() && input.scalar_type() == at::kFloat && input.dim() == 4 && input.is_contiguous() &&
-                      input.size(2) > 1 && input.size(3) > 1;
+  const bool direct = input.device().is_cpu() && input.scalar_type() == at::kFloat && input.dim() == 4 &&
+                      input.is_contiguous() && input.size(2) > 1 && input.size(3) > 1;
   if (!direct) return at::max_pool2d(input, {2, 2}).relu_();
   return MaxPoolRelu::apply(input);
 }

@@ -11,8 +11,8 @@ namespace lockstep {
 // The shape of the samples a model is made for.
 struct ModelInput {
   std::int64_t channels = 3;
-  std::int64_t height = 32;    // pixels
-  std::int64_t width = 32;     // pixels
+  std::int64_t height = 32;  // pixels
+  std::int64_t width = 32;   // pixels
   std::int64_t classes = 10;
 };
 

@@ -13,9 +13,9 @@ namespace lockstep {
 // Sorted.
 std::vector<std::string> model_names();
 
-// A new model with initial values drawn from torch's default CPU generator (torch::manual_seed), on the CPU, in training mode.
-// Throws std::invalid_argument for a name that is not in model_names() and for an input the model cannot take; the
-// text is one sentence fit for the user.
+// A new model with initial values drawn from torch's default CPU generator (torch::manual_seed), on the CPU, in
+// training mode. Throws std::invalid_argument for a name that is not in model_names() and for an input the model cannot
+// take; the text is one sentence fit for the user.
 std::shared_ptr<Model> make_model(std::string_view name, const ModelInput& input);
 
 }  // namespace lockstep

@@ -4,9 +4,9 @@
 #include <string>
 #include <vector>
 
-#include "lockstep/distributed/expected_world.h"
-#include "lockstep/distributed/run_main.h"
-#include "lockstep/distributed/train_config.h"
+#include "lockstep/distributed/session/expected_world.h"
+#include "lockstep/distributed/session/run_main.h"
+#include "lockstep/distributed/training/train_config.h"
 #include "train.h"
 
 namespace {

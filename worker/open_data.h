@@ -5,7 +5,7 @@
 #include <string>
 
 #include "lockstep/data/hdf5_dataset.h"
-#include "lockstep/distributed/session.h"
+#include "lockstep/distributed/session/session.h"
 
 namespace lockstep {
 

@@ -11,9 +11,9 @@
 
 #include "lockstep/core/nearest_names.h"
 #include "lockstep/data/loader.h"
-#include "lockstep/distributed/progress_line.h"
-#include "lockstep/distributed/train_loop.h"
-#include "lockstep/distributed/training_state.h"
+#include "lockstep/distributed/training/progress_line.h"
+#include "lockstep/distributed/training/train_loop.h"
+#include "lockstep/distributed/training/training_state.h"
 #include "lockstep/models/registry.h"
 #include "open_data.h"
 

@@ -3,8 +3,8 @@
 
 #include <string>
 
-#include "lockstep/distributed/session.h"
-#include "lockstep/distributed/train_config.h"
+#include "lockstep/distributed/session/session.h"
+#include "lockstep/distributed/training/train_config.h"
 
 namespace lockstep {
 

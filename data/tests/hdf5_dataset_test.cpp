@@ -5,16 +5,15 @@
 #include <cmath>
 #include <functional>
 
+#include "lockstep/core/tests/temporary_directory.h"
 #include "lockstep/data/dataset_format.h"
 #include "lockstep/data/hdf5_file.h"
 #include "lockstep/data/tests/small_dataset.h"
-#include "lockstep/data/tests/temporary_directory.h"
 
 namespace lockstep {
 namespace {
 
 using testing::SmallDataset;
-using testing::TemporaryDirectory;
 
 TEST(Hdf5Dataset, GivesBackWhatWasWritten) {
   const TemporaryDirectory folder;
@@ -145,9 +144,9 @@ TEST(Hdf5Dataset, SaysWhatIsWrong) {
 TEST(Hdf5Dataset, RefusesATruncatedFile) {
   const TemporaryDirectory folder;
   SmallDataset{.train_count = 3000}.write(folder / "whole.h5");
-  const std::string bytes = testing::file_bytes(folder / "whole.h5");
+  const std::string bytes = contents(folder / "whole.h5");
   for (const std::size_t part : {std::size_t{0}, std::size_t{100}, bytes.size() / 2, bytes.size() - 1}) {
-    testing::write_file(folder / "torn.h5", bytes.substr(0, part));
+    write_contents(folder / "torn.h5", bytes.substr(0, part));
     const auto result = Hdf5Dataset::open(folder / "torn.h5", "train");
     ASSERT_FALSE(result) << part;
     EXPECT_EQ(result.error().kind, ErrorKind::usage);
@@ -157,20 +156,22 @@ TEST(Hdf5Dataset, RefusesATruncatedFile) {
 
 TEST(Hdf5Dataset, NeverReplacesAFileUnasked) {
   const TemporaryDirectory folder;
-  testing::write_file(folder / "mine.h5", "precious");
+  write_contents(folder / "mine.h5", "precious");
   EXPECT_THROW(SmallDataset().write(folder / "mine.h5"), Failure);
-  EXPECT_EQ(testing::file_bytes(folder / "mine.h5"), "precious");
+  EXPECT_EQ(contents(folder / "mine.h5"), "precious");
 }
 
 TEST(NewFile, AFileThatAppearedMeanwhileStays) {
   const TemporaryDirectory folder;
   for (const bool replace : {false, true}) {
     NewFile file(folder / "a.h5", replace);
-    testing::write_file(file.temporary(), "new");
-    testing::write_file(folder / "a.h5", "precious");
-    if (replace) file.publish();
-    else EXPECT_THROW(file.publish(), Failure);
-    EXPECT_EQ(testing::file_bytes(folder / "a.h5"), replace ? "new" : "precious");
+    write_contents(file.temporary(), "new");
+    write_contents(folder / "a.h5", "precious");
+    if (replace)
+      file.publish();
+    else
+      EXPECT_THROW(file.publish(), Failure);
+    EXPECT_EQ(contents(folder / "a.h5"), replace ? "new" : "precious");
   }
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 1);  // no temporary file is left
 }

@@ -10,12 +10,10 @@
 #include <limits>
 #include <vector>
 
-#include "lockstep/data/tests/temporary_directory.h"
+#include "lockstep/core/tests/temporary_directory.h"
 
 namespace lockstep {
 namespace {
-
-using testing::TemporaryDirectory;
 
 // The Error that `action` fails with; a test failure when it does not fail.
 template <typename Action>
@@ -105,7 +103,7 @@ TEST(Hdf5File, TheOffsetLeadsToTheElements) {
   writer.close();
   const Hdf5ArrayInfo info = Hdf5File::open(folder / "a.h5").array_info("/rows");
   EXPECT_EQ(info.offset % 4096, 0);
-  const std::string bytes = testing::file_bytes(folder / "a.h5");
+  const std::string bytes = contents(folder / "a.h5");
   ASSERT_LE(info.offset + info.bytes, static_cast<std::int64_t>(bytes.size()));
   EXPECT_EQ(std::memcmp(bytes.data() + info.offset, rows.data(), rows.size() * 4), 0);
 }
@@ -119,7 +117,7 @@ TEST(Hdf5File, TheSameContentsGiveTheSameBytes) {
     file.write_string("/train", "source", "somewhere");
     file.close();
   }
-  EXPECT_EQ(testing::file_bytes(folder / "a.h5"), testing::file_bytes(folder / "b.h5"));
+  EXPECT_EQ(contents(folder / "a.h5"), contents(folder / "b.h5"));
 }
 
 TEST(Hdf5File, RefusesWhatIsNotAsExpected) {
@@ -151,9 +149,9 @@ TEST(Hdf5File, RefusesEveryTruncation) {
   Hdf5File writer = Hdf5File::create(folder / "a.h5");
   writer.write_array("/array", Hdf5Type::float64, {3}, std::vector<double>{1, 2, 3}.data());
   writer.close();
-  const std::string bytes = testing::file_bytes(folder / "a.h5");
+  const std::string bytes = contents(folder / "a.h5");
   for (std::size_t length = 0; length < bytes.size(); length += 37) {
-    testing::write_file(folder / "torn.h5", bytes.substr(0, length));
+    write_contents(folder / "torn.h5", bytes.substr(0, length));
     EXPECT_REFUSED(Hdf5File::open(folder / "torn.h5"), "torn.h5: cannot be read as HDF5 (" + std::to_string(length));
   }
 }
@@ -179,7 +177,7 @@ class Hdf5Foreign : public ::testing::Test {
 };
 
 TEST_F(Hdf5Foreign, LinksThatLeaveTheFile) {
-  testing::write_file(folder_ / "secret", "secret bytes");
+  write_contents(folder_ / "secret", "secret bytes");
   ASSERT_GE(H5Lcreate_external("secret.h5", "/x", file_, "external", H5P_DEFAULT, H5P_DEFAULT), 0);
   ASSERT_GE(H5Lcreate_soft("/external", file_, "soft", H5P_DEFAULT, H5P_DEFAULT), 0);
   const Hdf5File file = reopen();
@@ -190,7 +188,7 @@ TEST_F(Hdf5Foreign, LinksThatLeaveTheFile) {
 }
 
 TEST_F(Hdf5Foreign, StorageThatLeavesTheFile) {
-  testing::write_file(folder_ / "secret", "secret bytes");
+  write_contents(folder_ / "secret", "secret bytes");
   const hid_t external = H5Pcreate(H5P_DATASET_CREATE);
   ASSERT_GE(H5Pset_external(external, (folder_ / "secret").c_str(), 0, 12), 0);
   dataset("stolen", H5T_STD_U8LE, 12, external);

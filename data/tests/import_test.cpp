@@ -15,7 +15,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using testing::Files;
-using testing::TemporaryDirectory;
 
 void expect_samples(const fs::path& file, const std::string& split, std::int64_t first, std::int64_t count,
                     std::int64_t pixels) {
@@ -51,7 +50,7 @@ TEST(ImportCifar10, TakesAnArchiveInAnyOrder) {
   files.insert(files.begin() + 1, {"readme.html", std::string(5000, 'h')});
   for (const auto& [name, bytes] :
        {std::pair{"a.tar.gz", testing::gzip(testing::tar(files))}, std::pair{"a.tar", testing::tar(files)}}) {
-    testing::write_file(folder / name, bytes);
+    write_contents(folder / name, bytes);
     import_cifar10(folder / name, {.output = folder / "out.h5", .replace = true});
     expect_samples(folder / "out.h5", "train", 0, 10, 3072);
     expect_samples(folder / "out.h5", "test", 10, 3, 3072);
@@ -82,9 +81,9 @@ TEST(ImportIdx, TakesPlainAndGzipFiles) {
 TEST(Import, NeverReplacesAFileUnasked) {
   const TemporaryDirectory folder;
   testing::write_files(folder / "in", testing::idx_files());
-  testing::write_file(folder / "out.h5", "precious");
+  write_contents(folder / "out.h5", "precious");
   EXPECT_THROW(import_idx(folder / "in", {.output = folder / "out.h5"}), Failure);
-  EXPECT_EQ(testing::file_bytes(folder / "out.h5"), "precious");
+  EXPECT_EQ(contents(folder / "out.h5"), "precious");
   import_idx(folder / "in", {.output = folder / "out.h5", .replace = true});
   expect_samples(folder / "out.h5", "test", 11, 4, 12);
 }
@@ -184,7 +183,7 @@ TEST(ImportIdx, SaysWhatIsWrong) {
 
 void expect_archive_refused(const std::string& bytes, const std::string& words) {
   const TemporaryDirectory folder;
-  testing::write_file(folder / "c.tar.gz", bytes);
+  write_contents(folder / "c.tar.gz", bytes);
   try {
     import_cifar10(folder / "c.tar.gz", {.output = folder / "x.h5"});
     ADD_FAILURE() << "was taken; expected: " << words;
@@ -222,10 +221,14 @@ TEST(Import, SurvivesRandomDamage) {
       // Mostly in the headers, where it matters.
       const std::size_t at = random() % (random() % 2 == 0 ? std::min<std::size_t>(bytes.size(), 600) : bytes.size());
       const unsigned kind = random() % 4;
-      if (kind == 0) bytes[at] = static_cast<char>(random());
-      else if (kind == 1) bytes[at] ^= static_cast<char>(1 << random() % 8);
-      else if (kind == 2) bytes.resize(at);
-      else bytes.insert(at, std::string(random() % 700, static_cast<char>(random())));
+      if (kind == 0)
+        bytes[at] = static_cast<char>(random());
+      else if (kind == 1)
+        bytes[at] ^= static_cast<char>(1 << random() % 8);
+      else if (kind == 2)
+        bytes.resize(at);
+      else
+        bytes.insert(at, std::string(random() % 700, static_cast<char>(random())));
     }
     return bytes;
   };
@@ -243,10 +246,10 @@ TEST(Import, SurvivesRandomDamage) {
     bytes = damage(bytes);
     testing::write_files(folder / "idx", damaged);
     survive("idx", folder / "idx");
-    testing::write_file(folder / "a.tar", damage(archive));
+    write_contents(folder / "a.tar", damage(archive));
     survive("cifar10", folder / "a.tar");
     if (round % 8 != 0) continue;
-    testing::write_file(folder / "b.tar.gz", damage(testing::gzip(archive)));
+    write_contents(folder / "b.tar.gz", damage(testing::gzip(archive)));
     survive("cifar10", folder / "b.tar.gz");
   }
 }

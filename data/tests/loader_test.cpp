@@ -4,15 +4,14 @@
 
 #include <set>
 
+#include "lockstep/core/tests/temporary_directory.h"
 #include "lockstep/data/permutation.h"
 #include "lockstep/data/tests/small_dataset.h"
-#include "lockstep/data/tests/temporary_directory.h"
 
 namespace lockstep {
 namespace {
 
 using testing::SmallDataset;
-using testing::TemporaryDirectory;
 
 // The parameter: reader_threads.
 class LoaderWith : public ::testing::TestWithParam<int> {

@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include "lockstep/data/tests/temporary_directory.h"
+#include "lockstep/core/tests/temporary_directory.h"
 
 namespace lockstep::testing {
 
@@ -68,7 +68,7 @@ inline Files idx_files() {
 
 inline void write_files(const std::filesystem::path& folder, const Files& files) {
   std::filesystem::create_directories(folder);
-  for (const auto& [name, bytes] : files) write_file(folder / name, bytes);
+  for (const auto& [name, bytes] : files) write_contents(folder / name, bytes);
 }
 
 inline std::string gzip(const std::string& bytes) {

@@ -17,7 +17,6 @@ namespace lockstep {
 namespace {
 
 namespace fs = std::filesystem;
-using testing::TemporaryDirectory;
 
 class ResolveData : public ::testing::Test {
  protected:
@@ -81,7 +80,7 @@ TEST_F(ResolveData, AFolderIsImportedOnceAndAgainWhenItChanges) {
   EXPECT_EQ(Hdf5Dataset::open(first, "train").value().name(), "tiny");
   EXPECT_EQ(resolve((folder_ / "tiny").string() + "/"), first);
   EXPECT_EQ(fs::last_write_time(first), written);
-  testing::write_file(folder_ / "tiny" / "t10k-labels-idx1-ubyte", testing::idx_labels(2, 4));
+  write_contents(folder_ / "tiny" / "t10k-labels-idx1-ubyte", testing::idx_labels(2, 4));
   const fs::path second = resolve("tiny");
   EXPECT_NE(second, first);
   EXPECT_EQ(Hdf5Dataset::open(second, "test").value().label(0), 2);
@@ -94,7 +93,7 @@ TEST_F(ResolveData, AFolderIsImportedOnceAndAgainWhenItChanges) {
 }
 
 TEST_F(ResolveData, TakesAnArchive) {
-  testing::write_file(folder_ / "c.tar.gz", testing::gzip(testing::tar(testing::cifar_files())));
+  write_contents(folder_ / "c.tar.gz", testing::gzip(testing::tar(testing::cifar_files())));
   EXPECT_EQ(describe(describe_dataset(resolve("c.tar.gz")).value()),
             "10 training and 3 test images of 3x32x32, 10 classes");
 }
@@ -154,14 +153,14 @@ TEST(VerifyDataset, NamesWhatDiffers) {
   const TemporaryDirectory folder;
   testing::SmallDataset().write(folder / "a.h5");
   EXPECT_TRUE(verify_dataset(folder / "a.h5").empty());
-  std::string bytes = testing::file_bytes(folder / "a.h5");
+  std::string bytes = contents(folder / "a.h5");
   std::string image(30, '\0');  // sample 25: the third of the test split
   for (std::int64_t at = 0; at < 30; ++at)
     image[static_cast<std::size_t>(at)] = static_cast<char>(testing::small_pixel(25, at));
   const std::size_t place = bytes.find(image);
   ASSERT_NE(place, std::string::npos);
   bytes[place + 7] ^= 1;
-  testing::write_file(folder / "a.h5", bytes);
+  write_contents(folder / "a.h5", bytes);
   const auto differences = verify_dataset(folder / "a.h5");
   ASSERT_EQ(differences.size(), 1U);
   EXPECT_NE(differences[0].find("/test/images: SHA-256 is "), std::string::npos);

@@ -58,7 +58,8 @@ TEST(MaxPoolRelu, EqualsTorchWhereValuesAreEqual) {
 TEST(MaxPoolRelu, PassesOnWhatIsNotFinite) {
   auto x = at::randn({2, 3, 12, 12});
   auto* values = x.data_ptr<float>();
-  const float special[] = {std::nanf(""), std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity()};
+  const float special[] = {std::nanf(""), std::numeric_limits<float>::infinity(),
+                           -std::numeric_limits<float>::infinity()};
   for (std::int64_t i = 0; i < x.numel(); ++i)
     if (i % 5 < 3) values[i] = special[(i * i) % 3];
   const auto weights = at::randn({2, 3, 6, 6});

@@ -26,8 +26,9 @@ at::Tensor read_all(const char* path, at::ScalarType type, std::vector<std::int6
 
 void probe(char** argument) {
   auto generator = at::detail::getDefaultCPUGenerator();
-  generator.set_current_seed(std::stoull(argument[2]));   // what torch::manual_seed does
-  const ModelInput shape{std::stoll(argument[3]), std::stoll(argument[4]), std::stoll(argument[5]), std::stoll(argument[6])};
+  generator.set_current_seed(std::stoull(argument[2]));  // what torch::manual_seed does
+  const ModelInput shape{std::stoll(argument[3]), std::stoll(argument[4]), std::stoll(argument[5]),
+                         std::stoll(argument[6])};
   const auto model = make_model(argument[1], shape);
   std::ofstream out(argument[9], std::ios::binary);
   const auto write = [&](const at::Tensor& tensor) {

@@ -31,9 +31,9 @@ TEST(Models, CifarNetHasTheTutorialsNamesAndShapes) {
     for (const auto size : item.value().sizes()) line += " " + std::to_string(size);
     seen.push_back(line);
   }
-  EXPECT_EQ(seen, (std::vector<std::string>{"conv1.weight 6 3 5 5", "conv1.bias 6", "conv2.weight 16 6 5 5", "conv2.bias 16",
-                                            "fc1.weight 120 400", "fc1.bias 120", "fc2.weight 84 120", "fc2.bias 84",
-                                            "fc3.weight 10 84", "fc3.bias 10"}));
+  EXPECT_EQ(seen, (std::vector<std::string>{"conv1.weight 6 3 5 5", "conv1.bias 6", "conv2.weight 16 6 5 5",
+                                            "conv2.bias 16", "fc1.weight 120 400", "fc1.bias 120", "fc2.weight 84 120",
+                                            "fc2.bias 84", "fc3.weight 10 84", "fc3.bias 10"}));
   EXPECT_EQ(parameter_count(*model), 62006);
 }
 
@@ -47,7 +47,8 @@ TEST(Models, CifarNetFitsOtherImages) {
 
 TEST(Models, AnEmptyBatchGivesNoLogits) {
   for (const auto& name : model_names()) {
-    EXPECT_EQ(make_model(name, {})->forward(at::randn({0, 3, 32, 32})).sizes(), (std::vector<std::int64_t>{0, 10})) << name;
+    EXPECT_EQ(make_model(name, {})->forward(at::randn({0, 3, 32, 32})).sizes(), (std::vector<std::int64_t>{0, 10}))
+        << name;
   }
 }
 

@@ -1,0 +1,279 @@
+// Checkpoints and model files: what is written is read back bit for bit, and nothing damaged is believed.
+#include "lockstep/distributed/checkpoint/checkpoint.h"
+
+#include <ATen/ops/arange.h>
+#include <ATen/ops/equal.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/rand.h>
+#include <ATen/ops/zeros.h>
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <torch/nn/modules/batchnorm.h>
+#include <torch/nn/modules/linear.h>
+
+#include <cmath>
+#include <csignal>
+
+#include "lockstep/core/error.h"
+#include "lockstep/core/sha256.h"
+#include "lockstep/core/tests/temporary_directory.h"
+#include "lockstep/distributed/checkpoint/checkpoint_store.h"
+#include "lockstep/distributed/checkpoint/model_file.h"
+
+namespace lockstep {
+namespace {
+
+Checkpoint example(std::int64_t step) {
+  Checkpoint checkpoint;
+  checkpoint.step = step;
+  checkpoint.position = {.epoch = 3, .consumed = 1'000'000'007};
+  checkpoint.learning_rate = 0.1 / 3;
+  checkpoint.identity = {{"--model", "cifar_net"}, {"--seed", "18446744073709551615"}};
+  checkpoint.config = "steps = 3\nmodel = \"x\"\n";
+  const at::Tensor odd = at::full({3}, -0.0f);
+  odd[1] = NAN;
+  odd[2] = 1e-42f;  // denormal
+  checkpoint.state_dict = {{"conv1.weight", at::rand({2, 3, 5})},
+                           {"empty", at::zeros({0, 4})},
+                           {"odd", odd},
+                           {"count", at::full({}, 77, at::kLong)},
+                           {"mask", at::full({5}, true, at::kBool)},
+                           {"half", at::rand({7}).to(at::kBFloat16)}};
+  checkpoint.optimizer = {{"momentum.conv1.weight", at::rand({2, 3, 5})}};
+  checkpoint.optimizer_started = {true, false, true};
+  checkpoint.rng = {at::arange(0, 200, at::kByte), at::arange(10, 210, at::kByte)};
+  checkpoint.loss_window = {{.loss = 1.0 / 3, .samples = 5}, {.loss = 2e300, .samples = 0}};
+  checkpoint.last_train_loss = std::nan("");
+  return checkpoint;
+}
+
+bool same_bits(const at::Tensor& a, const at::Tensor& b) {
+  return a.sizes() == b.sizes() && a.scalar_type() == b.scalar_type() &&
+         std::memcmp(a.const_data_ptr(), b.const_data_ptr(), a.nbytes()) == 0;
+}
+
+void expect_same(const NamedTensors& a, const NamedTensors& b) {
+  ASSERT_EQ(a.size(), b.size());
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    EXPECT_EQ(a[i].first, b[i].first) << "order counts";
+    EXPECT_TRUE(same_bits(a[i].second, b[i].second)) << a[i].first;
+  }
+}
+
+ErrorKind kind_of_failure(const std::function<void()>& work) {
+  try {
+    work();
+  } catch (const Failure& failure) {
+    return failure.error().kind;
+  }
+  ADD_FAILURE() << "nothing was thrown";
+  return ErrorKind::internal;
+}
+
+TEST(Checkpoint, ReadsBackBitForBit) {
+  const TemporaryDirectory folder;
+  const Checkpoint written = example(42);
+  write_checkpoint(folder / "a.h5", written);
+  const Checkpoint read = read_checkpoint(folder / "a.h5");
+  EXPECT_EQ(read.step, 42);
+  EXPECT_EQ(read.position.epoch, 3);
+  EXPECT_EQ(read.position.consumed, 1'000'000'007);
+  EXPECT_EQ(read.learning_rate, 0.1 / 3);
+  EXPECT_EQ(read.identity, written.identity);
+  EXPECT_EQ(read.config, written.config);
+  EXPECT_EQ(read.optimizer_started, written.optimizer_started);
+  EXPECT_TRUE(std::isnan(read.last_train_loss));
+  ASSERT_EQ(read.loss_window.size(), 2u);
+  EXPECT_EQ(read.loss_window[0].loss, 1.0 / 3);
+  EXPECT_EQ(read.loss_window[1].loss, 2e300);
+  EXPECT_EQ(read.loss_window[0].samples, 5);
+  expect_same(read.state_dict, written.state_dict);
+  expect_same(read.optimizer, written.optimizer);
+  ASSERT_EQ(read.rng.size(), 2u);
+  EXPECT_TRUE(same_bits(read.rng[1], written.rng[1]));
+}
+
+TEST(Checkpoint, IsNeverOverwritten) {
+  const TemporaryDirectory folder;
+  write_checkpoint(folder / "a.h5", example(1));
+  const std::string before = contents(folder / "a.h5");
+  EXPECT_EQ(kind_of_failure([&] { write_checkpoint(folder / "a.h5", example(2)); }), ErrorKind::environment);
+}
+
+TEST(Checkpoint, NoFlippedBitIsBelieved) {
+  const TemporaryDirectory folder;
+  write_checkpoint(folder / "a.h5", example(42));
+  const std::string good = contents(folder / "a.h5");
+  for (std::size_t place = 0; place < good.size(); place += 7) {
+    std::string bad = good;
+    bad[place] = static_cast<char>(bad[place] ^ (1 << (place % 8)));
+    write_contents(folder / "bad.h5", bad);
+    EXPECT_EQ(kind_of_failure([&] { read_checkpoint(folder / "bad.h5"); }), ErrorKind::corrupt_data) << place;
+  }
+}
+
+TEST(Checkpoint, NoTruncatedFileIsBelieved) {
+  const TemporaryDirectory folder;
+  write_checkpoint(folder / "a.h5", example(42));
+  const std::string good = contents(folder / "a.h5");
+  for (std::size_t bytes = 0; bytes < good.size(); bytes += 509) {
+    write_contents(folder / "bad.h5", good.substr(0, bytes));
+    EXPECT_EQ(kind_of_failure([&] { read_checkpoint(folder / "bad.h5"); }), ErrorKind::corrupt_data) << bytes;
+  }
+}
+
+TEST(CheckpointStore, KeepsTheNewestAndNamesTheLatest) {
+  const TemporaryDirectory folder;
+  const CheckpointStore store(folder / "checkpoints", 3);
+  EXPECT_TRUE(store.steps().empty());
+  write_contents(folder / "unrelated.h5", "");
+  for (const std::int64_t step : {9, 10, 99, 100, 1000}) store.save(example(step));
+  EXPECT_EQ(store.steps(), (std::vector<std::int64_t>{99, 100, 1000})) << "by number, not by name";
+  EXPECT_EQ(contents(folder / "checkpoints/latest"), "step_0000001000.h5\n");
+}
+
+TEST(CheckpointStore, PassesOverADamagedFileAndSaysSo) {
+  const TemporaryDirectory folder;
+  const CheckpointStore store(folder.path());
+  for (const std::int64_t step : {5, 6, 7}) store.save(example(step));
+  std::filesystem::resize_file(folder / "step_0000000007.h5", 1000);
+  std::vector<std::string> warnings;
+  const auto found = store.newest_valid([&](const std::string& text) { warnings.push_back(text); });
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->checkpoint.step, 6);
+  ASSERT_EQ(warnings.size(), 1u);
+  EXPECT_NE(warnings[0].find("step_0000000007.h5"), std::string::npos) << warnings[0];
+  EXPECT_EQ(store.steps(), (std::vector<std::int64_t>{5, 6})) << "it must not push good ones out";
+  EXPECT_TRUE(std::filesystem::exists(folder / "step_0000000007.h5.damaged"));
+}
+
+TEST(CheckpointStore, NeverStartsAfreshInSilence) {
+  const TemporaryDirectory folder;
+  const CheckpointStore store(folder.path());
+  const auto ignore = [](const std::string&) {};
+  EXPECT_FALSE(store.newest_valid(ignore)) << "nothing was ever saved";
+  write_contents(folder / "step_0000000007.h5", "not HDF5");
+  for (int attempt = 0; attempt < 2; ++attempt)
+    EXPECT_EQ(kind_of_failure([&] { static_cast<void>(store.newest_valid(ignore)); }), ErrorKind::corrupt_data)
+        << attempt;
+}
+
+TEST(CheckpointStore, SetsAnEarlierTrainingAside) {
+  const TemporaryDirectory folder;
+  const CheckpointStore store(folder.path());
+  for (const std::int64_t step : {5, 6, 7}) store.save(example(step));
+  EXPECT_EQ(store.set_aside_after(6).filename(), "superseded_1");
+  EXPECT_EQ(store.steps(), (std::vector<std::int64_t>{5, 6}));
+  EXPECT_EQ(store.set_aside_after(-1).filename(), "superseded_2");
+  EXPECT_TRUE(store.steps().empty());
+  EXPECT_TRUE(store.set_aside_after(-1).empty());
+  EXPECT_EQ(read_checkpoint(folder / "superseded_1/step_0000000007.h5").step, 7);
+}
+
+TEST(CheckpointStore, AFullDiskLeavesTheLastOneUnharmed) {
+  const TemporaryDirectory folder;
+  const CheckpointStore store(folder.path());
+  store.save(example(1));
+  std::signal(SIGXFSZ, SIG_IGN);
+  rlimit before{};
+  getrlimit(RLIMIT_FSIZE, &before);
+  const rlimit small{.rlim_cur = 4096, .rlim_max = before.rlim_max};
+  setrlimit(RLIMIT_FSIZE, &small);
+  const ErrorKind kind = kind_of_failure([&] { store.save(example(2)); });
+  setrlimit(RLIMIT_FSIZE, &before);
+  EXPECT_EQ(kind, ErrorKind::environment);
+  EXPECT_EQ(store.steps(), std::vector<std::int64_t>{1});
+  EXPECT_EQ(read_checkpoint(folder / "step_0000000001.h5").step, 1);
+  for (const auto& entry : std::filesystem::directory_iterator(folder.path()))
+    EXPECT_EQ(entry.path().string().find(".step_"), std::string::npos) << "half-written: " << entry.path();
+}
+
+TEST(StateDict, HasPythonsOrder) {
+  struct Net : torch::nn::Module {
+    Net() {
+      register_module("norm", torch::nn::BatchNorm1d(3));
+      register_module("head", torch::nn::Linear(3, 2));
+      register_buffer("scale", at::zeros({1}));
+      register_parameter("bias", at::zeros({2}));
+    }
+  };
+  std::vector<std::string> names;
+  for (const auto& [name, tensor] : state_dict(Net())) names.push_back(name);
+  // Of Python: the module's parameters, its buffers, then each child the same way.
+  EXPECT_EQ(names,
+            (std::vector<std::string>{"bias", "scale", "norm.weight", "norm.bias", "norm.running_mean",
+                                      "norm.running_var", "norm.num_batches_tracked", "head.weight", "head.bias"}));
+}
+
+TEST(StateDict, DigestIsThatOfTheBytes) {
+  const float values[] = {1.5f, -2.0f, 0.25f};
+  const at::Tensor a = at::zeros({3});
+  std::memcpy(a.data_ptr(), values, sizeof values);
+  const at::Tensor b = at::full({}, 7, at::kLong);
+  const std::int64_t seven = 7;
+  std::string bytes(reinterpret_cast<const char*>(values), sizeof values);
+  bytes.append(reinterpret_cast<const char*>(&seven), sizeof seven);
+  EXPECT_EQ(weights_sha256({{"a", a}, {"b", b}}), sha256(bytes));
+  const at::Tensor matrix = at::arange(6, at::kFloat).reshape({2, 3});
+  EXPECT_EQ(weights_sha256({{"t", matrix.t()}}), weights_sha256({{"t", matrix.t().contiguous()}})) << "row-major";
+}
+
+TEST(StateDict, CopiesAllOrNothing) {
+  const NamedTensors model = {{"a", at::zeros({2})}, {"b", at::zeros({2, 2})}};
+  const auto refused = [&](const NamedTensors& values, const std::string& word) {
+    try {
+      copy_into(model, values, "file.h5");
+      ADD_FAILURE() << "accepted, looking for " << word;
+    } catch (const Failure& failure) {
+      EXPECT_EQ(failure.error().kind, ErrorKind::usage);
+      EXPECT_NE(failure.error().what.find(word), std::string::npos) << failure.error().what;
+    }
+    EXPECT_EQ(model[0].second[0].item<float>(), 0) << "nothing was changed";
+  };
+  const at::Tensor ones = at::full({2}, 1.0f);
+  refused({{"a", ones}}, "\"b\"");
+  refused({{"a", ones}, {"b", at::full({4}, 1.0f)}}, "[4]");
+  refused({{"a", ones}, {"b", at::full({2, 2}, 1.0, at::kDouble)}}, "Double");
+  refused({{"a", ones}, {"b", at::full({2, 2}, 1.0f)}, {"c", ones}}, "\"c\"");
+  copy_into(model, {{"b", at::full({2, 2}, 3.0f)}, {"a", ones}}, "file.h5");
+  EXPECT_EQ(model[1].second[1][1].item<float>(), 3);
+}
+
+TEST(ModelFile, GivesBackItsWeightsAndRefusesDamage) {
+  const TemporaryDirectory folder;
+  const NamedTensors weights = example(1).state_dict;
+  const auto path = folder / "outputs/model.h5";
+  write_model(path, {.model = "mlp", .class_names = {"a", "b"}, .input_shape = {1, 28, 28}}, weights);
+  write_model(path, {.model = "mlp"}, weights);  // replaces
+  expect_same(read_weights(path), weights);
+  write_checkpoint(folder / "c.h5", example(3));
+  EXPECT_EQ(read_weights(folder / "c.h5").size(), weights.size()) << "a checkpoint will do too";
+
+  std::string bytes = contents(path);
+  const auto* data = static_cast<const char*>(weights[0].second.const_data_ptr());
+  const auto place = bytes.find(std::string(data, 16));
+  ASSERT_NE(place, std::string::npos);
+  bytes[place + 3] = static_cast<char>(bytes[place + 3] ^ 1);
+  write_contents(path, bytes);
+  EXPECT_EQ(kind_of_failure([&] { read_weights(path); }), ErrorKind::corrupt_data);
+  EXPECT_EQ(kind_of_failure([&] { read_weights(folder / "missing.h5"); }), ErrorKind::usage);
+}
+
+TEST(LossMeter, MeansAreWeightedBySamples) {
+  LossMeter meter;
+  meter.add(at::full({}, 2.0f), 3, 1);
+  meter.add(at::full({}, 5.0f), 1, 2);
+  EXPECT_EQ(meter.sums().loss, 11);
+  EXPECT_EQ(meter.sums().samples, 4);
+  meter.reset({.loss = 1.5, .samples = 2});
+  EXPECT_EQ(meter.sums().loss, 1.5);
+  try {
+    meter.add(at::full({}, INFINITY), 1, 77);
+    ADD_FAILURE();
+  } catch (const Failure& failure) {
+    EXPECT_NE(failure.error().what.find("infinite at step 77"), std::string::npos) << failure.error().what;
+  }
+}
+
+}  // namespace
+}  // namespace lockstep

@@ -1,0 +1,133 @@
+#include "lockstep/distributed/gradients/bucket_plan.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <numeric>
+
+#include "lockstep/core/error.h"
+
+namespace lockstep {
+namespace {
+
+constexpr std::int64_t alignment_bytes = 64;
+
+std::int64_t rounded_up(std::int64_t count, std::int64_t multiple) {
+  return (count + multiple - 1) / multiple * multiple;
+}
+
+// The order in which gradients are laid out; checked, since a wrong one would leave parameters untrained.
+std::vector<int> layout_order(std::size_t parameter_count, const std::vector<int>& ready_order) {
+  std::vector<int> order(parameter_count);
+  std::iota(order.rbegin(), order.rend(), 0);
+  if (ready_order.empty()) return order;
+  if (!std::is_permutation(ready_order.begin(), ready_order.end(), order.begin(), order.end())) {
+    fail(ErrorKind::internal,
+         "the ready order is not a permutation of the " + std::to_string(parameter_count) + " parameters");
+  }
+  return ready_order;
+}
+
+std::int64_t common_element_bytes(const std::vector<ParameterInfo>& parameters) {
+  for (const auto& parameter : parameters) {
+    if (parameter.element_bytes == parameters[0].element_bytes) continue;
+    fail(ErrorKind::internal, "elements of '" + parameters[0].name + "' and '" + parameter.name +
+                                  "' differ in size: " + std::to_string(parameters[0].element_bytes) + " and " +
+                                  std::to_string(parameter.element_bytes) + " bytes");
+  }
+  return parameters[0].element_bytes;
+}
+
+// 64-bit FNV-1a, http://www.isthe.com/chongo/tech/comp/fnv: not against attackers, only against differing ranks.
+class Digest {
+ public:
+  void add(std::int64_t value) {
+    for (int shift = 0; shift < 64; shift += 8) add_byte(static_cast<std::uint64_t>(value) >> shift);
+  }
+  void add(const std::string& text) {
+    add(static_cast<std::int64_t>(text.size()));
+    for (const char c : text) add_byte(static_cast<unsigned char>(c));
+  }
+  std::uint64_t value() const { return value_; }
+
+ private:
+  void add_byte(std::uint64_t byte) { value_ = (value_ ^ (byte & 0xff)) * 0x100000001b3; }
+  std::uint64_t value_ = 0xcbf29ce484222325;
+};
+
+std::uint64_t digest(const BucketPlan& plan, const std::vector<ParameterInfo>& parameters) {
+  Digest result;
+  for (const auto& bucket : plan.buckets) {
+    result.add(bucket.offset);
+    result.add(bucket.count);
+    for (const auto& slot : bucket.slots) {
+      result.add(slot.offset);
+      result.add(slot.count);
+      result.add(parameters[slot.parameter].name);
+      result.add(parameters[slot.parameter].element_bytes);
+    }
+  }
+  result.add(plan.value_count);
+  result.add(plan.total_count);
+  return result.value();
+}
+
+// "62,016"
+std::string grouped(std::int64_t value) {
+  auto text = std::to_string(value);
+  for (auto place = static_cast<std::int64_t>(text.size()) - 3; place > 0; place -= 3) text.insert(place, ",");
+  return text;
+}
+
+// Powers of 1000, as network speeds are given.
+std::string readable_bytes(std::int64_t bytes) {
+  static constexpr const char* units[] = {"bytes", "KB", "MB", "GB", "TB"};
+  if (bytes < 1000) return std::to_string(bytes) + " bytes";
+  double value = static_cast<double>(bytes);
+  int unit = 0;
+  while (value >= 999.5 && unit < 4) value /= 1000, ++unit;
+  char text[32];
+  std::snprintf(text, sizeof text, value < 9.95 ? "%.1f %s" : "%.0f %s", value, units[unit]);
+  return text;
+}
+
+}  // namespace
+
+BucketPlan plan_buckets(const std::vector<ParameterInfo>& parameters, std::int64_t limit_bytes,
+                        std::int64_t first_limit_bytes, const std::vector<int>& ready_order) {
+  BucketPlan plan;
+  if (parameters.empty()) return plan;
+  const auto element_bytes = common_element_bytes(parameters);
+  const auto aligned = std::max<std::int64_t>(1, alignment_bytes / element_bytes);
+  for (const int index : layout_order(parameters.size(), ready_order)) {
+    const auto count = parameters[index].count;
+    const auto padded = rounded_up(count, aligned);
+    const auto limit = plan.buckets.size() > 1 ? limit_bytes : first_limit_bytes;
+    if (plan.buckets.empty() || (plan.buckets.back().count + padded) * element_bytes > limit) {
+      plan.buckets.push_back({.offset = plan.value_count, .count = 0, .slots = {}});
+    }
+    plan.buckets.back().slots.push_back({.parameter = index, .offset = plan.value_count, .count = count});
+    plan.buckets.back().count += padded;
+    plan.value_count += padded;
+  }
+  const auto flags = rounded_up(static_cast<std::int64_t>(parameters.size()), aligned);
+  plan.buckets.back().count += flags;
+  plan.total_count = plan.value_count + flags;
+  plan.hash = digest(plan, parameters);
+  return plan;
+}
+
+std::string describe(const BucketPlan& plan, const std::vector<ParameterInfo>& parameters) {
+  if (plan.buckets.empty()) return "0 buckets";
+  const auto element_bytes = parameters[0].element_bytes;
+  std::string text = std::to_string(plan.buckets.size()) + (plan.buckets.size() == 1 ? " bucket, " : " buckets, ") +
+                     grouped(plan.value_count) + " values (" + readable_bytes(plan.value_count * element_bytes) + "): ";
+  for (const auto& bucket : plan.buckets) {
+    if (&bucket != &plan.buckets.front()) text += ", ";
+    text += "[" + parameters[bucket.slots.front().parameter].name;
+    if (bucket.slots.size() > 1) text += " … " + parameters[bucket.slots.back().parameter].name;
+    text += "] " + readable_bytes(bucket.count * element_bytes);
+  }
+  return text;
+}
+
+}  // namespace lockstep

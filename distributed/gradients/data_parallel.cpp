@@ -1,0 +1,115 @@
+#include "lockstep/distributed/gradients/data_parallel.h"
+
+#include <torch/csrc/autograd/variable.h>
+#include <torch/nn/module.h>
+
+#include "lockstep/core/error.h"
+#include "lockstep/distributed/gradients/agreement.h"
+#include "lockstep/distributed/gradients/flat_buffers.h"
+#include "lockstep/distributed/gradients/gradient_sync.h"
+#include "lockstep/distributed/gradients/module_tensors.h"
+#include "lockstep/distributed/gradients/packed_broadcast.h"
+
+namespace lockstep {
+namespace {
+
+// Called by autograd when a parameter's gradient is complete. It lives in the tensor; ~State takes it out again.
+class GradientHook : public torch::autograd::PostAccumulateGradHook {
+ public:
+  GradientHook(GradientSync& sync, int parameter) : sync_(sync), parameter_(parameter) {}
+  void operator()(const at::Tensor&) override { sync_.gradient_ready(parameter_); }
+
+ private:
+  GradientSync& sync_;
+  int parameter_;
+};
+
+ModuleTensors collect_equal_tensors(const torch::nn::Module& module, Communicator& communicator) {
+  auto tensors = collect_tensors(module);
+  const auto device = device_of(tensors);
+  agree(communicator, device, find_problem(tensors), {});
+  agree(communicator, device,
+        find_difference(text_of_rank0(communicator, device, tensors.layout), tensors.layout, communicator.rank()),
+        "build the same model on every rank");
+  return tensors;
+}
+
+BucketPlan make_equal_plan(const ModuleTensors& tensors, Communicator& communicator,
+                           const DataParallelOptions& options) {
+  auto plan = plan_buckets(tensors.infos, options.bucket_bytes, options.first_bucket_bytes);
+  const auto hashes = gather_values(communicator, device_of(tensors), static_cast<std::int64_t>(plan.hash));
+  for (int rank = 1; rank < communicator.size(); ++rank) {
+    if (hashes[rank] == hashes[0]) continue;
+    fail(ErrorKind::usage, "ranks 0 and " + std::to_string(rank) + " have planned different buckets",
+         "give every rank the same bucket_bytes and first_bucket_bytes");
+  }
+  return plan;
+}
+
+}  // namespace
+
+struct DataParallel::State {
+  State(torch::nn::Module& trained, Communicator& comm, DataParallelOptions chosen)
+      : module(&trained),
+        keep_alive(trained.weak_from_this().lock()),
+        communicator(comm),
+        options(chosen),
+        tensors(collect_equal_tensors(trained, comm)),
+        plan(make_equal_plan(tensors, comm, options)),
+        flat(tensors.trainable, plan, comm),
+        sync(tensors.infos, plan, flat, comm) {
+    // All values, not only the trainable ones, are rank 0's from here on.
+    communicator
+        .broadcast({flat.parameters().data_ptr(), plan.value_count, data_type(flat.parameters().scalar_type())}, 0)
+        .wait();
+    auto rest = tensors.frozen;
+    rest.insert(rest.end(), tensors.buffers.begin(), tensors.buffers.end());
+    broadcast_packed(communicator, rest, 0);
+    for (std::size_t i = 0; i < tensors.trainable.size(); ++i) {
+      torch::autograd::impl::set_post_acc_grad_hooks(tensors.trainable[i],
+                                                     std::make_unique<GradientHook>(sync, static_cast<int>(i)));
+    }
+  }
+  ~State() {
+    for (const auto& tensor : tensors.trainable) torch::autograd::impl::set_post_acc_grad_hooks(tensor, nullptr);
+  }
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
+
+  torch::nn::Module* module;
+  std::shared_ptr<torch::nn::Module> keep_alive;  // null for a module that no shared_ptr owns
+  Communicator& communicator;
+  DataParallelOptions options;
+  ModuleTensors tensors;
+  BucketPlan plan;
+  FlatBuffers flat;
+  GradientSync sync;
+};
+
+DataParallel::DataParallel(torch::nn::Module& module, Communicator& communicator, DataParallelOptions options)
+    : state_(std::make_unique<State>(module, communicator, options)) {}
+
+DataParallel::~DataParallel() = default;
+
+DataParallel::NoSync::NoSync(DataParallel& parent) : parent_(parent), previous_(parent.state_->sync.enable(false)) {}
+DataParallel::NoSync::~NoSync() { parent_.state_->sync.enable(previous_); }
+
+void DataParallel::zero_grad() { state_->sync.zero_grad(); }
+void DataParallel::synchronize() { state_->sync.synchronize(); }
+bool DataParallel::has_local_gradients() const { return state_->sync.has_local_gradients(); }
+
+void DataParallel::broadcast_buffers() {
+  if (!state_->options.broadcast_buffers || state_->tensors.buffers.empty() || !state_->module->is_training()) return;
+  broadcast_packed(state_->communicator, state_->tensors.buffers, 0);
+}
+
+const std::vector<ParameterInfo>& DataParallel::parameters() const { return state_->tensors.infos; }
+const std::vector<at::Tensor>& DataParallel::tensors() const { return state_->tensors.trainable; }
+const BucketPlan& DataParallel::plan() const { return state_->plan; }
+Communicator& DataParallel::communicator() const { return state_->communicator; }
+at::Tensor& DataParallel::flat_parameters() { return state_->flat.parameters(); }
+at::Tensor& DataParallel::flat_gradients() { return state_->flat.gradients(); }
+const std::vector<bool>& DataParallel::has_gradient() const { return state_->sync.has_gradient(); }
+SyncTiming DataParallel::last_sync() const { return state_->sync.timing(); }
+
+}  // namespace lockstep

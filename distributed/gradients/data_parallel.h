@@ -1,0 +1,98 @@
+// Data-parallel training of any torch::nn::Module: gradients are averaged over the ranks while backward runs.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "lockstep/distributed/communicator/communicator.h"
+#include "lockstep/distributed/gradients/bucket_plan.h"
+
+namespace torch::nn {
+class Module;
+}
+
+namespace lockstep {
+
+struct DataParallelOptions {
+  std::int64_t bucket_bytes = 25 << 20;  // gradients per all_reduce; may change the last bits of a result
+  std::int64_t first_bucket_bytes = 1 << 20;
+  bool broadcast_buffers = true;  // buffers of rank 0 (batch-norm statistics) to all, before each forward
+};
+
+// Where the time of the last synchronised backward went, for this rank.
+struct SyncTiming {
+  double exposed_seconds = 0;  // waiting for collectives after backward had nothing left to compute
+  std::int64_t bytes = 0;      // handed to all_reduce
+};
+
+// Owns the flat buffers; the module's parameters and their gradients become views into them, so keep this object for as
+// long as the module trains. One floating type and one device for all trainable parameters.
+//
+// Semantics are those of PyTorch's DistributedDataParallel with gradient_as_bucket_view: after loss.backward() every
+// rank holds the same gradient, the mean over ranks. A parameter that got no gradient on this rank counts as zero; one
+// that got none on any rank keeps an undefined gradient, and optimizers skip it. Frozen parameters
+// (requires_grad == false at construction) take no part.
+class DataParallel {
+ public:
+  // Collective. Verifies names, shapes and types against rank 0 (Failure(usage) names the first difference and the
+  // ranks), copies rank 0's parameters and buffers to all ranks, and verifies that all ranks made the same plan.
+  DataParallel(torch::nn::Module& module, Communicator& communicator, DataParallelOptions options = {});
+  ~DataParallel();
+  DataParallel(const DataParallel&) = delete;
+  DataParallel& operator=(const DataParallel&) = delete;
+
+  // While alive, backward only adds into the local gradients (gradient accumulation); the first backward
+  // after it synchronises the sum.
+  class [[nodiscard]] NoSync {
+   public:
+    explicit NoSync(DataParallel& parent);
+    ~NoSync();
+    NoSync(const NoSync&) = delete;
+    NoSync& operator=(const NoSync&) = delete;
+
+   private:
+    DataParallel& parent_;
+    bool previous_;
+  };
+  NoSync no_sync() { return NoSync(*this); }
+
+  // Makes the gradients undefined: call it before the first micro-batch of a step. Costs no memory traffic.
+  void zero_grad();
+
+  // Completes what backward started; called by itself at the end of every synchronised backward. Call it after a
+  // backward that may have touched no parameter on this rank (an empty share of a last batch). Does nothing when the
+  // gradients are synchronised already. Collective.
+  void synchronize();
+
+  // True from the first gradient accumulated until they are synchronised: a step taken meanwhile would part the ranks.
+  bool has_local_gradients() const;
+
+  // Collective: rank 0's buffers to all ranks. Does nothing when broadcast_buffers is off, the module is in eval mode
+  // or has none.
+  void broadcast_buffers();
+
+  // Trainable parameters, in the module's order, and their tensors.
+  const std::vector<ParameterInfo>& parameters() const;
+  const std::vector<at::Tensor>& tensors() const;
+  const BucketPlan& plan() const;
+  Communicator& communicator() const;
+
+  // Flat views, plan order, padded slots and used flags included: [plan().total_count] of the parameters' type. Padding
+  // is zero in both.
+  at::Tensor& flat_parameters();
+  at::Tensor& flat_gradients();
+  // Per parameter: whether any rank had a gradient for it in the last synchronised backward.
+  const std::vector<bool>& has_gradient() const;
+
+  SyncTiming last_sync() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace lockstep

@@ -1,0 +1,144 @@
+#include "lockstep/distributed/gradients/gradient_sync.h"
+
+#include <ATen/ops/empty.h>
+#include <torch/csrc/autograd/engine.h>
+#include <torch/csrc/autograd/function.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "lockstep/core/error.h"
+
+namespace lockstep {
+
+GradientSync::GradientSync(const std::vector<ParameterInfo>& infos, const BucketPlan& plan, FlatBuffers& flat,
+                           Communicator& communicator)
+    : infos_(infos),
+      plan_(plan),
+      flat_(flat),
+      communicator_(communicator),
+      used_flags_(flat.gradients().detach().narrow(0, plan.value_count, static_cast<std::int64_t>(infos.size()))),
+      bucket_of_(infos.size()),
+      has_gradient_(infos.size()) {
+  for (std::size_t i = 0; i < plan.buckets.size(); ++i) {
+    for (const auto& slot : plan.buckets[i].slots) bucket_of_[slot.parameter] = static_cast<int>(i);
+  }
+  prepare_next_backward();
+}
+
+void GradientSync::prepare_next_backward() {
+  ready_.assign(infos_.size(), false);
+  missing_.clear();
+  for (const auto& bucket : plan_.buckets) missing_.push_back(bucket.slots.size());
+  next_bucket_ = 0;
+  works_.clear();
+  callback_queued_ = false;
+}
+
+bool GradientSync::enable(bool synchronising) { return std::exchange(synchronising_, synchronising); }
+
+void GradientSync::zero_grad() {
+  for (const auto& tensor : flat_.tensors()) tensor.mutable_grad().reset();
+  has_gradient_.assign(infos_.size(), false);
+  synchronised_ = false;
+  has_local_gradients_ = false;
+  prepare_next_backward();
+}
+
+void GradientSync::gradient_ready(int parameter) {
+  has_local_gradients_ = true;
+  synchronised_ = false;
+  const auto bucket = static_cast<std::size_t>(bucket_of_[parameter]);
+  if (synchronising_ && bucket < next_bucket_) {
+    fail(ErrorKind::usage, "the gradient of '" + infos_[parameter].name + "' changed after its bucket was sent",
+         "one backward may complete a gradient once; run all but the last backward of a step under no_sync()");
+  }
+  flat_.adopt_gradient(parameter, infos_[parameter].name);
+  if (!synchronising_) return;
+  if (!callback_queued_) call_at_end_of_backward();
+  if (ready_[parameter]) return;
+  ready_[parameter] = true;
+  --missing_[bucket];
+  start_full_buckets();
+  if (!works_.empty()) communicator_.progress();
+}
+
+void GradientSync::call_at_end_of_backward() {
+  torch::autograd::Engine::get_default_engine().queue_callback([this] {
+    // Still inside a node: this was a backward within a backward, and the outer one may have gradients to come.
+    if (torch::autograd::get_current_node()) {
+      fail(ErrorKind::usage, "a backward inside another backward completed gradients of a DataParallel module",
+           "let the inner one return its gradients (torch::autograd::grad), or run it under no_sync() and call "
+           "synchronize()");
+    }
+    synchronize();
+  });
+  callback_queued_ = true;
+}
+
+void GradientSync::start_full_buckets() {
+  while (next_bucket_ < missing_.size() && missing_[next_bucket_] == 0) start_bucket(next_bucket_++);
+}
+
+void GradientSync::start_bucket(std::size_t index) {
+  const auto& bucket = plan_.buckets[index];
+  if (communicator_.size() == 1) return;
+  if (index + 1 == plan_.buckets.size()) write_used_flags();
+  works_.push_back(communicator_.all_reduce(flat_.gradients(bucket.offset, bucket.count), ReduceOp::average));
+}
+
+void GradientSync::synchronize() {
+  if (synchronised_) return;
+  const auto begin = std::chrono::steady_clock::now();
+  const c10::AutoGradMode no_graph(false);
+  fill_missing_slots();
+  while (next_bucket_ < plan_.buckets.size()) start_bucket(next_bucket_++);
+  for (auto& work : works_) work.wait();
+  read_used_flags();
+  timing_ = {};
+  if (!works_.empty()) {
+    timing_.exposed_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    timing_.bytes = plan_.total_count * infos_[0].element_bytes;
+  }
+  prepare_next_backward();
+  synchronised_ = true;
+  has_local_gradients_ = false;
+}
+
+// A parameter that this rank did not use counts as zero. One with a gradient from before (no_sync, an earlier backward
+// without zero_grad, or set by hand) goes in with that.
+void GradientSync::fill_missing_slots() {
+  for (std::size_t b = next_bucket_; b < plan_.buckets.size(); ++b) {
+    if (missing_[b] == 0) continue;
+    for (const auto& slot : plan_.buckets[b].slots) {
+      if (ready_[slot.parameter]) continue;
+      if (is_used(slot.parameter)) {
+        flat_.adopt_gradient(slot.parameter, infos_[slot.parameter].name);
+      } else {
+        flat_.gradients().narrow(0, slot.offset, slot.count).zero_();
+      }
+    }
+  }
+}
+
+void GradientSync::write_used_flags() {
+  auto flags = at::empty({used_flags_.numel()}, at::kFloat);
+  auto* values = flags.data_ptr<float>();
+  for (std::size_t i = 0; i < infos_.size(); ++i) values[i] = is_used(i) ? 1.0f : 0.0f;
+  used_flags_.copy_(flags);
+}
+
+void GradientSync::read_used_flags() {
+  for (std::size_t i = 0; i < infos_.size(); ++i) has_gradient_[i] = is_used(i);
+  const bool all_used_here = std::find(has_gradient_.begin(), has_gradient_.end(), false) == has_gradient_.end();
+  if (all_used_here || communicator_.size() == 1) return;
+  const auto flags = used_flags_.to(at::kCPU, at::kFloat);
+  const auto* values = flags.const_data_ptr<float>();
+  for (std::size_t i = 0; i < infos_.size(); ++i) {
+    if (has_gradient_[i] || values[i] == 0) continue;
+    has_gradient_[i] = true;
+    flat_.tensors()[i].mutable_grad() = flat_.gradient_view(static_cast<int>(i));
+  }
+}
+
+}  // namespace lockstep

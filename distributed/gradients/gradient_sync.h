@@ -1,0 +1,68 @@
+// The life of the gradients between zero_grad() and the optimizer: filled by backward, reduced bucket by bucket.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "lockstep/distributed/communicator/communicator.h"
+#include "lockstep/distributed/gradients/bucket_plan.h"
+#include "lockstep/distributed/gradients/data_parallel.h"
+#include "lockstep/distributed/gradients/flat_buffers.h"
+
+namespace lockstep {
+
+// Buckets start in plan order, not in filling order: ranks may fill them in different orders, but a collective needs
+// the same one everywhere. A full bucket waits until those before it have started; what backward leaves open starts at
+// its end.
+class GradientSync {
+ public:
+  GradientSync(const std::vector<ParameterInfo>& infos, const BucketPlan& plan, FlatBuffers& flat,
+               Communicator& communicator);
+  GradientSync(const GradientSync&) = delete;
+  GradientSync& operator=(const GradientSync&) = delete;
+
+  // Whether the next backward synchronises. Returns what held before.
+  bool enable(bool synchronising);
+
+  // Makes all gradients undefined and forgets a backward that ended in an exception.
+  void zero_grad();
+
+  // The gradient of this parameter is complete; called from inside backward.
+  void gradient_ready(int parameter);
+
+  // See DataParallel::synchronize.
+  void synchronize();
+
+  bool has_local_gradients() const { return has_local_gradients_; }
+  const std::vector<bool>& has_gradient() const { return has_gradient_; }
+  SyncTiming timing() const { return timing_; }
+
+ private:
+  void call_at_end_of_backward();
+  void start_full_buckets();
+  void start_bucket(std::size_t index);
+  void fill_missing_slots();
+  void write_used_flags();
+  void read_used_flags();
+  void prepare_next_backward();
+  bool is_used(std::size_t parameter) const { return flat_.tensors()[parameter].grad().defined(); }
+
+  const std::vector<ParameterInfo>& infos_;
+  const BucketPlan& plan_;
+  FlatBuffers& flat_;
+  Communicator& communicator_;
+  at::Tensor used_flags_;             // one element per parameter, at the end of the flat gradients
+  std::vector<int> bucket_of_;        // per parameter
+  std::vector<bool> ready_;           // per parameter: complete in this backward
+  std::vector<std::size_t> missing_;  // per bucket: slots not ready
+  std::size_t next_bucket_ = 0;       // the first that has not started
+  std::vector<Work> works_;
+  std::vector<bool> has_gradient_;
+  bool synchronising_ = true;
+  bool callback_queued_ = false;
+  bool synchronised_ = false;  // a synchronised backward has ended since zero_grad()
+  bool has_local_gradients_ = false;
+  SyncTiming timing_;
+};
+
+}  // namespace lockstep

@@ -1,0 +1,75 @@
+#include "lockstep/distributed/session/device.h"
+
+#include <dlfcn.h>
+
+#include <filesystem>
+
+#include "lockstep/core/error.h"
+
+namespace lockstep {
+namespace {
+
+// GPUs that the driver shows this process (CUDA_VISIBLE_DEVICES counts), without linking to it.
+int count_gpus(std::string& why_none) {
+  void* driver = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
+  if (!driver) {
+    why_none = "this machine has no NVIDIA driver (libcuda.so.1)";
+    return 0;
+  }
+  const auto init = reinterpret_cast<int (*)(unsigned)>(dlsym(driver, "cuInit"));
+  const auto get_count = reinterpret_cast<int (*)(int*)>(dlsym(driver, "cuDeviceGetCount"));
+  int count = 0;
+  const int status = init && get_count ? init(0) : -1;
+  if (status != 0 || get_count(&count) != 0) count = 0;
+  if (count == 0)
+    why_none = "the NVIDIA driver shows no GPU (cuInit: " + std::to_string(status) +
+               "); see nvidia-smi and CUDA_VISIBLE_DEVICES";
+  return count;
+}
+
+std::filesystem::path folder_of_this_library() {
+  Dl_info info{};
+  if (!dladdr(reinterpret_cast<const void*>(&find_gpu), &info) || !info.dli_fname) return {};
+  std::error_code ignored;
+  return std::filesystem::canonical(info.dli_fname, ignored).parent_path();
+}
+
+// Beside this code: build/bin or lib of an installation. By absolute path only, never from the working directory.
+bool load_cuda_library(std::string& why_not) {
+  const auto here = folder_of_this_library();
+  for (const auto& folder : {here, here.parent_path() / "lib", here.parent_path() / "lib64"}) {
+    const auto path = folder / "liblockstep_cuda.so";
+    std::error_code ignored;
+    if (!std::filesystem::exists(path, ignored)) continue;
+    if (dlopen(path.c_str(), RTLD_NOW | RTLD_GLOBAL)) return true;
+    why_not = std::string("Lockstep's CUDA library cannot be loaded: ") + dlerror();
+    return false;
+  }
+  why_not =
+      "this build has no CUDA library (liblockstep_cuda.so beside the program or in ../lib); rebuild with "
+      "-DLOCKSTEP_CUDA=ON";
+  return false;
+}
+
+}  // namespace
+
+GpuSupport find_gpu(const std::string& requested) {
+  GpuSupport gpu{.requested = requested, .count = 0, .why_none = {}};
+  if (requested == "cpu") return gpu;
+  gpu.count = count_gpus(gpu.why_none);
+  if (gpu.count > 0 && !load_cuda_library(gpu.why_none)) gpu.count = 0;
+  return gpu;
+}
+
+c10::Device choose_device(const GpuSupport& gpu, int local_rank) {
+  if (gpu.requested == "cpu" || (gpu.requested == "auto" && gpu.count == 0)) return c10::Device(c10::DeviceType::CPU);
+  if (gpu.count == 0)
+    fail(ErrorKind::environment, "there is no GPU to use: " + gpu.why_none, "use --device cpu, or auto");
+  if (local_rank >= gpu.count)
+    fail(ErrorKind::environment,
+         "local rank " + std::to_string(local_rank) + " has no GPU: the node has " + std::to_string(gpu.count),
+         "start at most one rank per GPU, or use --device cpu");
+  return c10::Device(c10::DeviceType::CUDA, static_cast<c10::DeviceIndex>(local_rank));
+}
+
+}  // namespace lockstep

@@ -1,0 +1,90 @@
+#include "lockstep/distributed/session/run_main.h"
+
+#include <cstdio>
+#include <exception>
+
+#include "lockstep/distributed/session/expected_world.h"
+#include "lockstep/distributed/session/process_settings.h"
+
+namespace lockstep {
+namespace {
+
+void print(const std::string& text) {
+  std::fflush(stdout);  // what came before the error stands before it in a log of both streams
+  std::fprintf(stderr, "%s\n", text.c_str());
+}
+
+// LibTorch appends a C++ stack to what() after the first line; people need the sentence.
+Error describe(const std::exception& e) {
+  Error error = to_error(e);
+  if (dynamic_cast<const Failure*>(&e) == nullptr)
+    error.what = error.what.substr(0, error.what.find("\nException raised from"));
+  return error;
+}
+
+[[noreturn]] void abort_all_ranks(const std::string& program, Session& session, Error error) {
+  const std::string rank = "rank " + std::to_string(session.rank()) + " on " + session.host();
+  error.where = error.where.empty() ? rank : rank + ", " + error.where;
+  print(program + ": " + error.message());
+  session.run().report_error(session.rank(), error);
+  const int code = exit_code(error.kind);
+  if (session.world_size() > 1) MPI_Abort(session.comm(), code);
+  std::fflush(nullptr);
+  std::_Exit(code);  // alone, or past an MPI_Abort that returned: no destructor may wait for other ranks
+}
+
+int leave_in_order(const std::string& program, Run& run, int rank, const AgreedFailure& failure) {
+  if (failure.reports()) {
+    print(program + ": " + failure.error().message());
+    run.report_error(rank, failure.error());
+  }
+  return exit_code(failure.error().kind);
+}
+
+int run_in(const std::string& program, Session& session, const std::function<void(Session&)>& body) {
+  try {
+    body(session);
+    return 0;
+  } catch (const AgreedFailure& failure) {
+    return leave_in_order(program, session.run(), session.rank(), failure);
+  } catch (const std::exception& e) {
+    abort_all_ranks(program, session, describe(e));
+  } catch (...) {
+    abort_all_ranks(program, session, Error{ErrorKind::internal, "an exception of unknown type", {}, {}});
+  }
+}
+
+}  // namespace
+
+int run_main(const std::string& program, const SessionOptions& options, const std::function<void(Session&)>& body) {
+  tune_allocator();
+  tune_standard_streams();
+  try {
+    Session session(options);
+    return run_in(program, session, body);
+  } catch (const AgreedFailure& failure) {  // out of the Session's making; MPI has ended
+    Run run = Run::get_context();
+    return leave_in_order(program, run, launched_as().value_or(RankEnvironment{}).rank, failure);
+  }
+}
+
+int report_before_session(const std::string& program, const Error& error) {
+  const auto environment = launched_as();
+  const bool with_mpi = started_by_mpi(environment);
+  int rank = environment ? environment->rank : 0;
+  if (with_mpi) {
+    MPI_Init(nullptr, nullptr);
+    MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+  }
+  if (rank == 0) {
+    print(program + ": " + error.message());
+    Run::get_context().report_error(rank, error);
+  }
+  if (with_mpi) {
+    MPI_Barrier(MPI_COMM_WORLD);
+    MPI_Finalize();
+  }
+  return exit_code(error.kind);
+}
+
+}  // namespace lockstep

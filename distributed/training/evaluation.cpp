@@ -1,0 +1,54 @@
+#include "lockstep/distributed/training/evaluation.h"
+
+#include <ATen/ops/argmax.h>
+#include <ATen/ops/zeros.h>
+#include <c10/core/GradMode.h>
+#include <torch/nn/module.h>
+
+#include "lockstep/distributed/training/small_sums.h"
+
+namespace lockstep {
+namespace {
+
+class EvalMode {
+ public:
+  explicit EvalMode(torch::nn::Module& module) : module_(module), was_training_(module.is_training()) {
+    module_.eval();
+  }
+  ~EvalMode() { module_.train(was_training_); }
+  EvalMode(const EvalMode&) = delete;
+  EvalMode& operator=(const EvalMode&) = delete;
+
+ private:
+  torch::nn::Module& module_;
+  bool was_training_;
+};
+
+}  // namespace
+
+Evaluation evaluate(torch::nn::Module& module, const Forward& forward, BatchSource& source, Communicator& communicator,
+                    c10::Device device) {
+  const EvalMode mode(module);
+  const c10::AutoGradMode no_grad(false);
+  // On the device until the end: a GPU is not waited for after each batch.
+  at::Tensor loss = at::zeros({}, at::TensorOptions(at::kDouble).device(device));
+  at::Tensor correct = at::zeros({}, at::TensorOptions(at::kLong).device(device));
+  std::int64_t samples = 0;
+  Batch batch;
+  for (source.seek({0, 0}); source.next(batch);) {
+    if (batch.local_count == 0) continue;
+    const at::Tensor target = batch.target.to(device);
+    const at::Tensor logits = forward(batch.input.to(device));
+    loss.add_(cross_entropy(logits, target), static_cast<double>(batch.local_count));
+    correct.add_(logits.argmax(1).eq(target).sum());
+    samples += batch.local_count;
+  }
+  double sums[] = {loss.item<double>(), static_cast<double>(correct.item<std::int64_t>()),
+                   static_cast<double>(samples)};
+  sum_over_ranks(communicator, device, sums);
+  return {.loss = sums[2] > 0 ? sums[0] / sums[2] : 0,
+          .correct = static_cast<std::int64_t>(sums[1]),
+          .samples = static_cast<std::int64_t>(sums[2])};
+}
+
+}  // namespace lockstep

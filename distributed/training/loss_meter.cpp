@@ -1,0 +1,50 @@
+#include "lockstep/distributed/training/loss_meter.h"
+
+#include <ATen/ops/zeros.h>
+
+#include <cmath>
+#include <string>
+
+#include "lockstep/core/error.h"
+
+namespace lockstep {
+namespace {
+
+[[noreturn]] void refuse(double loss, const std::string& when) {
+  fail(ErrorKind::usage, "the loss is " + std::string(std::isnan(loss) ? "NaN" : "infinite") + " at " + when,
+       "the training has diverged: lower --learning-rate, add --warmup-steps, or look at the data");
+}
+
+}  // namespace
+
+void LossMeter::add(const at::Tensor& loss, std::int64_t samples, std::int64_t step) {
+  if (first_step_ < 0) first_step_ = step;
+  last_step_ = step;
+  host_.samples += samples;
+  if (!loss.is_cpu()) {
+    if (!device_.defined()) device_ = at::zeros({}, loss.options().dtype(at::kDouble).requires_grad(false));
+    device_.add_(loss.detach(), static_cast<double>(samples));
+    return;
+  }
+  const double value = *loss.const_data_ptr<float>();
+  if (!std::isfinite(value)) refuse(value, "step " + std::to_string(step));
+  host_.loss += value * static_cast<double>(samples);
+}
+
+LossSums LossMeter::sums() {
+  if (device_.defined()) {
+    host_.loss += device_.item<double>();
+    device_.zero_();
+    if (!std::isfinite(host_.loss))
+      refuse(host_.loss, "one of the steps " + std::to_string(first_step_) + " to " + std::to_string(last_step_));
+  }
+  return host_;
+}
+
+void LossMeter::reset(LossSums start) {
+  host_ = start;
+  if (device_.defined()) device_.zero_();
+  first_step_ = last_step_ = -1;
+}
+
+}  // namespace lockstep

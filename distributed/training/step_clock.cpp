@@ -1,0 +1,56 @@
+#include "lockstep/distributed/training/step_clock.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace lockstep {
+namespace {
+
+constexpr double kShortest = 1e-6;
+constexpr double kMemorySeconds = 10;
+const double kLogRatio = std::log(1.01);
+
+}  // namespace
+
+void DurationHistogram::add(double seconds) {
+  const double position = std::log(std::max(seconds, kShortest) / kShortest) / kLogRatio;
+  ++bins_[std::min(kBins - 1, static_cast<std::size_t>(position))];
+  ++count_;
+}
+
+double DurationHistogram::quantile(double part) const {
+  if (count_ == 0) return 0;
+  const auto wanted = static_cast<std::int64_t>(std::ceil(part * static_cast<double>(count_)));
+  std::int64_t seen = 0;
+  for (std::size_t bin = 0; bin < kBins; ++bin) {
+    seen += bins_[bin];
+    if (seen >= std::max<std::int64_t>(1, wanted))
+      return kShortest * std::exp((static_cast<double>(bin) + 0.5) * kLogRatio);
+  }
+  return 0;
+}
+
+void StepTotals::add(const StepTotals& other) {
+  steps += other.steps;
+  samples += other.samples;
+  seconds += other.seconds;
+  exposed_seconds += other.exposed_seconds;
+}
+
+void StepClock::add(double seconds, std::int64_t samples, double exposed_seconds) {
+  histogram_.add(seconds);
+  const StepTotals step{.steps = 1, .samples = samples, .seconds = seconds, .exposed_seconds = exposed_seconds};
+  total_.add(step);
+  window_.add(step);
+  const double kept = std::exp(-seconds / kMemorySeconds);
+  recent_steps_ = recent_steps_ * kept + 1;
+  recent_seconds_ = recent_seconds_ * kept + seconds;
+}
+
+StepTotals StepClock::take_window() {
+  const StepTotals taken = window_;
+  window_ = {};
+  return taken;
+}
+
+}  // namespace lockstep

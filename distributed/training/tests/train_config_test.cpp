@@ -1,0 +1,138 @@
+// The options of lockstep-train: defaults, precedence, refusals, and the plain functions on top of them.
+#include "lockstep/distributed/training/train_config.h"
+#include "lockstep/core/tests/temporary_directory.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <fstream>
+#include <limits>
+
+namespace lockstep {
+namespace {
+
+Error refusal(const std::vector<std::string>& argv) {
+  const auto config = parse_train_config(argv);
+  return config ? Error{ErrorKind::internal, "was accepted", {}, {}} : config.error();
+}
+
+TEST(TrainConfig, DefaultsAreThoseOfTheTutorial) {
+  const TrainConfig config = parse_train_config({}).value();
+  EXPECT_EQ(config.model, "cifar_net");
+  EXPECT_EQ(config.global_micro_batch(1), 4);
+  EXPECT_EQ(config.global_micro_batch(3), 12);
+  EXPECT_EQ(config.learning_rate, 0.001);
+  EXPECT_EQ(config.momentum, 0.9);
+  EXPECT_EQ(config.log_every, 2000);
+  EXPECT_EQ(config.total_steps(12'500), 25'000) << "two epochs";
+}
+
+TEST(TrainConfig, TheListOfOptionsIsTheAgreedOne) {
+  std::vector<std::string> names;
+  for (const auto& entry : train_options().entries()) names.push_back(entry.name);
+  const std::vector<std::string> agreed = {"model",
+                                           "weights",
+                                           "data",
+                                           "normalize",
+                                           "no-shuffle",
+                                           "batch-size",
+                                           "global-batch-size",
+                                           "accumulate",
+                                           "epochs",
+                                           "steps",
+                                           "optimizer",
+                                           "learning-rate",
+                                           "momentum",
+                                           "weight-decay",
+                                           "nesterov",
+                                           "schedule",
+                                           "warmup-steps",
+                                           "drop-epochs",
+                                           "drop-factor",
+                                           "device",
+                                           "threads",
+                                           "precision",
+                                           "communicator",
+                                           "bucket-mb",
+                                           "seed",
+                                           "deterministic",
+                                           "log-every",
+                                           "eval-every",
+                                           "checkpoint-every",
+                                           "resume",
+                                           "outputs",
+                                           "logs",
+                                           "summary",
+                                           "config"};
+  EXPECT_EQ(names, agreed);
+}
+
+TEST(TrainConfig, TheCommandLineWinsOverTheFile) {
+  const TemporaryDirectory folder;
+  std::ofstream(folder / "job.ini") << "learning_rate = 0.25\nsteps = 17\n# a comment\nnesterov = true\n";
+  const auto config = parse_train_config({"--steps", "19", "--config", (folder / "job.ini").string()}).value();
+  EXPECT_EQ(config.learning_rate, 0.25);
+  EXPECT_EQ(config.steps, 19);
+  EXPECT_TRUE(config.nesterov);
+}
+
+TEST(TrainConfig, RefusalsNameTheOptionAndWhatIsKnown) {
+  EXPECT_NE(refusal({"--learning-rat", "1"}).what.find("learning-rate"), std::string::npos);
+  EXPECT_NE(refusal({"--optimizer", "sdg"}).what.find("did you mean sgd"), std::string::npos);
+  EXPECT_NE(refusal({"--precision", "fp16"}).what.find("bf16"), std::string::npos);
+  EXPECT_NE(refusal({"--batch-size", "0"}).what.find("at least 1"), std::string::npos);
+  EXPECT_NE(refusal({"--learning-rate", "-1"}).what.find("learning-rate"), std::string::npos);
+  EXPECT_NE(refusal({"train"}).what.find("\"train\""), std::string::npos);
+  EXPECT_NE(refusal({"--config", "/nowhere/job.ini"}).what.find("/nowhere/job.ini"), std::string::npos);
+  EXPECT_NE(refusal({"--batch-size", "4", "--global-batch-size", "8"}).what.find("both"), std::string::npos);
+  EXPECT_NE(refusal({"--nesterov", "--momentum", "0"}).what.find("momentum"), std::string::npos);
+  for (const auto& argv : {std::vector<std::string>{"--batch-size", "4.5"}, {"--zero", "1"}, {"--seed", "-1"}})
+    EXPECT_EQ(refusal(argv).kind, ErrorKind::usage) << argv.front();
+}
+
+TEST(TrainConfig, LengthIsWhicheverEndsFirst) {
+  TrainConfig config;
+  config.steps = 100;
+  EXPECT_EQ(config.total_steps(7), 100) << "steps alone may pass many epochs";
+  config.epochs = 3;
+  EXPECT_EQ(config.total_steps(7), 21);
+  EXPECT_EQ(config.total_steps(70), 100);
+  config.steps = 0;
+  EXPECT_EQ(config.total_steps(70), 0);
+  config.steps.reset();
+  config.epochs = std::numeric_limits<std::int64_t>::max();
+  EXPECT_EQ(config.total_steps(70), std::numeric_limits<std::int64_t>::max()) << "no overflow";
+}
+
+TEST(TrainConfig, TheUnitOfTheLossCurveIsWhatWasGiven) {
+  TrainConfig per_rank;
+  per_rank.batch_size = 6;
+  EXPECT_EQ(per_rank.log_batch(), 6) << "two ranks do two mini-batches per step";
+  TrainConfig global;
+  global.global_batch_size = 10;
+  EXPECT_EQ(global.log_batch(), 10) << "the same points for any number of ranks";
+  EXPECT_EQ(global.global_micro_batch(4), 10);
+}
+
+TEST(Schedule, ShapesFollowTheirFormulas) {
+  Schedule schedule{.shape = "constant", .learning_rate = 0.4, .warmup_steps = 4};
+  EXPECT_DOUBLE_EQ(learning_rate_at(schedule, 0), 0.1);
+  EXPECT_DOUBLE_EQ(learning_rate_at(schedule, 2), 0.3);
+  EXPECT_DOUBLE_EQ(learning_rate_at(schedule, 3), 0.4);
+  EXPECT_DOUBLE_EQ(learning_rate_at(schedule, 1'000'000), 0.4);
+
+  schedule = {.shape = "step", .learning_rate = 0.4, .warmup_steps = 2, .drop_every = 10, .drop_factor = 0.5};
+  EXPECT_DOUBLE_EQ(learning_rate_at(schedule, 11), 0.4);
+  EXPECT_DOUBLE_EQ(learning_rate_at(schedule, 12), 0.2);
+  EXPECT_DOUBLE_EQ(learning_rate_at(schedule, 32), 0.05);
+
+  schedule = {.shape = "cosine", .learning_rate = 0.4, .warmup_steps = 0, .total_steps = 8};
+  EXPECT_DOUBLE_EQ(learning_rate_at(schedule, 0), 0.4);
+  EXPECT_NEAR(learning_rate_at(schedule, 2), 0.4 * 0.853553390593, 1e-12);
+  EXPECT_NEAR(learning_rate_at(schedule, 4), 0.2, 1e-15);
+  EXPECT_NEAR(learning_rate_at(schedule, 8), 0, 1e-15);
+  EXPECT_NEAR(learning_rate_at(schedule, 9), 0, 1e-15) << "it does not rise again";
+}
+
+}  // namespace
+}  // namespace lockstep

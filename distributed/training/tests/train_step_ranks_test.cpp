@@ -1,0 +1,189 @@
+// N ranks do what one rank does with the whole batch: steps, evaluation, state that is saved and put back.
+#include <ATen/CPUGeneratorImpl.h>
+#include <ATen/ops/allclose.h>
+#include <ATen/ops/randint.h>
+#include <ATen/ops/randn.h>
+#include <gtest/gtest.h>
+#include <torch/nn/modules/linear.h>
+
+#include <memory>
+
+#include "listed_batches.h"
+#include "lockstep/core/error.h"
+#include "lockstep/distributed/communicator/self_communicator.h"
+#include "lockstep/distributed/session/session.h"
+#include "lockstep/distributed/training/evaluation.h"
+#include "lockstep/distributed/training/train_step.h"
+#include "lockstep/distributed/training/training_state.h"
+
+namespace lockstep {
+namespace {
+
+using lockstep::testing::ListedBatches;
+
+std::unique_ptr<Session> shared_session;
+
+// One session for all tests; its end is collective and comes before the program's MPI_Finalize.
+struct SharedSession : ::testing::Environment {
+  void SetUp() override {
+    const SessionOptions options{.device = "cpu", .threads = 1, .communicator = {}};
+    shared_session = std::make_unique<Session>(options);
+  }
+  void TearDown() override { shared_session.reset(); }
+};
+const ::testing::Environment* const registered = ::testing::AddGlobalTestEnvironment(new SharedSession);
+
+Session& session() { return *shared_session; }
+
+struct Net : torch::nn::Module {
+  Net() {
+    a = register_module("a", torch::nn::Linear(5, 7));
+    b = register_module("b", torch::nn::Linear(7, 3));
+    auto generator = at::make_generator<at::CPUGeneratorImpl>(4711);
+    for (auto& parameter : parameters()) parameter.detach().normal_(0, 0.5, generator);
+  }
+  at::Tensor forward(const at::Tensor& x) { return b(a(x).tanh()); }
+  torch::nn::Linear a{nullptr}, b{nullptr};
+};
+
+struct Samples {
+  explicit Samples(std::int64_t count) {
+    auto generator = at::make_generator<at::CPUGeneratorImpl>(815);
+    inputs = at::randn({count, 5}, generator);
+    targets = at::randint(3, {count}, generator, at::kLong);
+  }
+  at::Tensor inputs, targets;
+};
+
+// A model in training on `communicator`.
+struct Training {
+  Training(Communicator& communicator, const Samples& samples, std::int64_t batch, std::int64_t accumulate,
+           bool skewed = false)
+      : source(samples.inputs, samples.targets, batch, communicator.rank(), communicator.size(), skewed),
+        model(*net, communicator),
+        optimizer(model, {.learning_rate = 0.1, .momentum = 0.9, .weight_decay = 0.01}),
+        step({[this](const at::Tensor& x) { return net->forward(x); }, model, optimizer, source, meter, at::kCPU,
+              "fp32", accumulate}) {}
+
+  void epoch() {
+    for (int k = 1; !step.epoch_over(); ++k) step(k);
+  }
+  std::shared_ptr<Net> net = std::make_shared<Net>();
+  ListedBatches source;
+  DataParallel model;
+  FusedSgd optimizer;
+  LossMeter meter;
+  TrainStep step;
+};
+
+void expect_close(const Net& net, const Net& truth) {
+  const auto mine = state_dict(net), theirs = state_dict(truth);
+  for (std::size_t i = 0; i < mine.size(); ++i)
+    EXPECT_TRUE(at::allclose(mine[i].second, theirs[i].second, 1e-5, 1e-6)) << mine[i].first;
+}
+
+TEST(TrainStep, RanksEqualOneRankWithTheWholeBatch) {
+  const Samples samples(43);  // batches of 8: the last has 3, so with 4 ranks one rank gets nothing
+  SelfCommunicator alone;
+  for (const std::int64_t accumulate : {1, 2, 3, 100}) {
+    Training ranks(session().communicator(), samples, 8, accumulate), truth(alone, samples, 8, accumulate);
+    ranks.epoch();
+    truth.epoch();
+    expect_close(*ranks.net, *truth.net);
+  }
+}
+
+TEST(TrainStep, MicroBatchesEqualTheirSum) {
+  const Samples samples(30);
+  SelfCommunicator alone;
+  Training small(session().communicator(), samples, 3, 4), large(alone, samples, 12, 1);
+  small.epoch();
+  large.epoch();
+  expect_close(*small.net, *large.net);
+}
+
+TEST(TrainStep, RanksWithoutSamplesTakePart) {
+  const Samples samples(20);
+  SelfCommunicator alone;
+  Training ranks(session().communicator(), samples, 4, 2, /*skewed=*/true), truth(alone, samples, 4, 2);
+  ranks.epoch();
+  truth.epoch();
+  expect_close(*ranks.net, *truth.net);
+}
+
+TEST(TrainStep, EndsTheEpochInOrder) {
+  Training training(session().communicator(), Samples(10), 4, 1);
+  EXPECT_EQ(training.step(1).global_samples, 4);
+  EXPECT_EQ(training.step(2).global_samples, 4);
+  EXPECT_FALSE(training.step.epoch_over());
+  EXPECT_EQ(training.step(3).global_samples, 2);
+  EXPECT_TRUE(training.step.epoch_over());
+  EXPECT_EQ(training.step(4).global_samples, 0);
+}
+
+TEST(Evaluation, CountsEverySampleOnce) {
+  const Samples samples(37);
+  Net net;
+  SelfCommunicator alone;
+  const Forward forward = [&](const at::Tensor& x) { return net.forward(x); };
+  ListedBatches all(samples.inputs, samples.targets, 37, 0, 1);
+  const Evaluation truth = evaluate(net, forward, all, alone, at::kCPU);
+  std::int64_t correct = 0;
+  for (std::int64_t i = 0; i < 37; ++i)
+    correct += net.forward(samples.inputs.narrow(0, i, 1)).argmax(1).item<std::int64_t>() ==
+               samples.targets[i].item<std::int64_t>();
+  EXPECT_EQ(truth.correct, correct);
+  for (const bool skewed : {false, true}) {
+    ListedBatches mine(samples.inputs, samples.targets, 5, session().rank(), session().world_size(), skewed);
+    net.train();
+    const Evaluation found = evaluate(net, forward, mine, session().communicator(), at::kCPU);
+    EXPECT_EQ(found.samples, 37);
+    EXPECT_EQ(found.correct, correct);
+    EXPECT_NEAR(found.loss, truth.loss, 1e-6);
+    EXPECT_TRUE(net.is_training());
+  }
+}
+
+TEST(TrainingState, GoesOnAsIfNothingHadHappened) {
+  const Samples samples(40);
+  auto& communicator = session().communicator();
+  at::manual_seed(100 + static_cast<std::uint64_t>(session().rank()));
+  Training first(communicator, samples, 8, 1);
+  first.step(1);
+  first.step(2);
+  LiveState live{session(), *first.net, first.model, first.optimizer, first.source, first.meter};
+  Checkpoint saved = capture(live);
+  saved.step = 2;
+  const float drawn = at::randn({1}).item<float>();
+  first.step(3);  // the checkpoint must not change with the live tensors
+  const LossSums sums = first.meter.sums();
+
+  Training second(communicator, samples, 8, 1);
+  LiveState other{session(), *second.net, second.model, second.optimizer, second.source, second.meter};
+  share(session(), saved);
+  apply(saved, other, 0, "test");
+  EXPECT_EQ(at::randn({1}).item<float>(), drawn) << "random numbers go on";
+  second.step(3);
+  EXPECT_EQ(weights_sha256(state_dict(*second.net)), weights_sha256(state_dict(*first.net)));
+  EXPECT_EQ(second.meter.sums().loss, sums.loss);
+  EXPECT_EQ(second.source.position().consumed, 24);
+}
+
+TEST(TrainingState, AnotherNumberOfRanksContinuesTheSums) {
+  const Samples samples(40);
+  Training training(session().communicator(), samples, 8, 1);
+  LiveState live{session(), *training.net, training.model, training.optimizer, training.source, training.meter};
+  training.step(1);
+  Checkpoint saved = capture(live);
+  share(session(), saved);
+  saved.rng.push_back(saved.rng.front());  // as if one more rank had written it
+  saved.loss_window.push_back({.loss = 10, .samples = 2});
+  double expected = 0;
+  for (const auto& window : saved.loss_window) expected += window.loss;
+  apply(saved, live, 0, "test");
+  EXPECT_EQ(training.meter.sums().loss, session().rank() == 0 ? expected : 0);
+  EXPECT_EQ(training.source.position().consumed, 8);
+}
+
+}  // namespace
+}  // namespace lockstep

@@ -1,0 +1,86 @@
+#include "lockstep/distributed/training/train_config.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "lockstep/core/publish.h"
+
+namespace lockstep {
+namespace {
+
+constexpr std::int64_t kDefaultBatch = 4;
+constexpr std::int64_t kDefaultEpochs = 2;
+
+// What is wrong with values that are sound one by one.
+std::optional<Error> contradiction(const TrainConfig& config) {
+  if (config.batch_size && config.global_batch_size)
+    return Error{ErrorKind::usage,
+                 "both --batch-size and --global-batch-size are given",
+                 {},
+                 "give the samples per rank or those of all ranks together, not both"};
+  if (config.nesterov && config.momentum == 0)
+    return Error{ErrorKind::usage,
+                 "--nesterov needs a momentum, --momentum is 0",
+                 {},
+                 "give --momentum 0.9, or leave --nesterov out"};
+  return {};
+}
+
+}  // namespace
+
+std::int64_t TrainConfig::global_micro_batch(int world_size) const {
+  return global_batch_size ? *global_batch_size : batch_size.value_or(kDefaultBatch) * world_size;
+}
+
+std::int64_t TrainConfig::micro_batch(int world_size) const {
+  return (global_micro_batch(world_size) + world_size - 1) / world_size;
+}
+
+std::int64_t TrainConfig::log_batch() const {
+  return global_batch_size ? *global_batch_size : batch_size.value_or(kDefaultBatch);
+}
+
+std::int64_t TrainConfig::total_steps(std::int64_t steps_per_epoch) const {
+  constexpr auto kNoLimit = std::numeric_limits<std::int64_t>::max();
+  const std::int64_t by_steps = steps.value_or(kNoLimit);
+  if (!epochs && steps) return by_steps;
+  const std::int64_t wanted = epochs.value_or(kDefaultEpochs);
+  const std::int64_t by_epochs =
+      wanted > kNoLimit / std::max<std::int64_t>(1, steps_per_epoch) ? kNoLimit : wanted * steps_per_epoch;
+  return std::min(by_steps, by_epochs);
+}
+
+Schedule TrainConfig::make_schedule(std::int64_t steps_per_epoch) const {
+  return {.shape = schedule,
+          .learning_rate = learning_rate,
+          .warmup_steps = warmup_steps,
+          .drop_every = drop_epochs * steps_per_epoch,
+          .drop_factor = drop_factor,
+          .total_steps = total_steps(steps_per_epoch)};
+}
+
+Result<TrainConfig> parse_train_config(const std::vector<std::string>& argv) {
+  const auto& table = train_options();
+  TrainConfig config;
+  std::vector<std::string> positional;
+  if (auto first = table.parse_command_line(argv, &config, &positional); !first) return first.error();
+  if (!positional.empty())
+    return Error{ErrorKind::usage, "unexpected word \"" + positional.front() + "\"", "command line",
+                 "all settings are options: lockstep-train --help lists them"};
+  if (const auto file = config.config; !file.empty()) {
+    config = TrainConfig();
+    std::string text;
+    try {
+      text = read_file(file);
+    } catch (const Failure& failure) {
+      return Error{ErrorKind::usage, failure.error().what, failure.error().where,
+                   "--config takes a file of `name = value` lines"};
+    }
+    if (auto ini = table.parse_ini(text, file.string(), &config); !ini) return ini.error();
+    if (auto again = table.parse_command_line(argv, &config, &positional); !again) return again.error();
+  }
+  if (auto wrong = contradiction(config)) return *wrong;
+  return config;
+}
+
+}  // namespace lockstep

@@ -1,0 +1,74 @@
+// How to train: plain values and the one table behind the command line, the INI file and the help of `lockstep-train`.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "lockstep/core/options.h"
+#include "lockstep/distributed/optimizer/schedule.h"
+
+namespace lockstep {
+
+// Defaults are those of PyTorch's CIFAR-10 tutorial: batches of 4, SGD with learning rate 0.001 and momentum 0.9, two
+// epochs, the mean loss of every 2,000 mini-batches.
+struct TrainConfig {
+  std::string model = "cifar_net";
+  std::filesystem::path weights;  // start from the values of this model file or checkpoint
+  std::string data;               // a registered name, an HDF5 file, a folder or archive that an importer recognises
+  std::string normalize = "mean-std";  // mean-std: (pixel / 255 - mean) / std per channel; none: pixel / 255
+  bool no_shuffle = false;
+
+  std::optional<std::int64_t> batch_size;         // samples per rank and micro-batch; 4 when neither size is given
+  std::optional<std::int64_t> global_batch_size;  // of all ranks together, instead of batch_size
+  std::int64_t accumulate = 1;                    // micro-batches per optimizer step
+  std::optional<std::int64_t> epochs;             // 2 when neither epochs nor steps is given
+  std::optional<std::int64_t> steps;  // optimizer steps of the whole training; with epochs: whichever ends first
+
+  std::string optimizer = "sgd";
+  double learning_rate = 0.001;
+  double momentum = 0.9;
+  double weight_decay = 0;
+  bool nesterov = false;
+  std::string schedule = "constant";
+  std::int64_t warmup_steps = 0;
+  std::int64_t drop_epochs = 1;  // schedule step: epochs between drops …
+  double drop_factor = 0.1;      // … and what each multiplies the learning rate by
+
+  std::uint64_t seed = 0;
+  bool deterministic = false;
+  std::string precision = "fp32";  // fp32; bf16: autocast on the CPU
+  std::string device = "auto";
+  int threads = 1;
+  std::string communicator = "auto";
+  double bucket_mb = 25;  // MiB of gradients that travel in one all_reduce
+
+  std::int64_t log_every = 2000;      // mini-batches
+  std::int64_t eval_every = 0;        // steps; 0: at epoch ends
+  std::int64_t checkpoint_every = 0;  // steps; 0: at epoch ends
+  std::string resume;  // auto, none, a checkpoint file, or a run; "": auto where a run starts again, else none
+  std::filesystem::path outputs;  // "": the run's ./outputs
+  std::filesystem::path logs;     // "": the run's ./logs
+  std::filesystem::path summary;
+  std::filesystem::path config;
+
+  // Samples of one rank's micro-batch rounded up, and of all ranks' together.
+  std::int64_t micro_batch(int world_size) const;
+  std::int64_t global_micro_batch(int world_size) const;
+  // The unit of --log-every: what one rank processes at a time, or the whole global batch when that is what was given,
+  // so that the points of the loss curve do not depend on the number of ranks.
+  std::int64_t log_batch() const;
+  // Steps of the whole training, given those of one epoch.
+  std::int64_t total_steps(std::int64_t steps_per_epoch) const;
+  Schedule make_schedule(std::int64_t steps_per_epoch) const;
+};
+
+const OptionTable<TrainConfig>& train_options();
+
+// argv without the program's name. An INI file named by --config is read first, so the command line wins over it.
+// Usage error: unknown names (with the nearest ones), bad values, combinations that make no sense.
+Result<TrainConfig> parse_train_config(const std::vector<std::string>& argv);
+
+}  // namespace lockstep

@@ -1,0 +1,211 @@
+#include "lockstep/distributed/training/train_loop.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+
+#include "lockstep/distributed/session/versions.h"
+#include "lockstep/distributed/training/resume.h"
+#include "lockstep/distributed/training/small_sums.h"
+#include "lockstep/distributed/training/training_state.h"
+
+namespace lockstep {
+
+using Clock = std::chrono::steady_clock;
+
+namespace {
+
+double seconds_between(Clock::time_point from, Clock::time_point to) {
+  return std::chrono::duration<double>(to - from).count();
+}
+
+std::int64_t rounded_up(std::int64_t a, std::int64_t b) { return a / b + (a % b != 0); }
+
+}  // namespace
+
+TrainLoop::TrainLoop(Session& session, const TrainConfig& config, TrainingTask task)
+    : session_(session),
+      config_(config),
+      task_(std::move(task)),
+      store_(session.run().outputs_directory() / "checkpoints"),
+      model_(task_.module, session.communicator(),
+             {.bucket_bytes = static_cast<std::int64_t>(config.bucket_mb * (1 << 20))}),
+      optimizer_(model_, {.learning_rate = config.learning_rate,
+                          .momentum = config.momentum,
+                          .weight_decay = config.weight_decay,
+                          .nesterov = config.nesterov}),
+      train_step_({task_.forward, model_, optimizer_, task_.train, meter_, session.device(), config.precision,
+                   config.accumulate}),
+      report_(session.run(), session.rank() == 0),
+      fault_(session.rank()),
+      steps_per_epoch_(rounded_up(task_.train.steps_per_epoch(), config.accumulate)),
+      total_steps_(config.total_steps(steps_per_epoch_)),
+      schedule_(config.make_schedule(steps_per_epoch_)) {
+  session_.agree([&] {
+    if (speaks()) store_.prepare();
+  });
+  resume();
+}
+
+void TrainLoop::resume() {
+  task_.train.seek({0, 0});
+  StartingPoint start = find_starting_point(session_, config_.resume, store_, task_.identity);
+  if (!start.checkpoint) return;
+  LiveState live{session_, task_.module, model_, optimizer_, task_.train, meter_};
+  session_.agree([&] { apply(*start.checkpoint, live, config_.seed, start.origin); });
+  step_ = saved_step_ = start.checkpoint->step;
+  epoch_ = start.checkpoint->position.epoch;
+  if (!std::isnan(start.checkpoint->last_train_loss)) train_loss_ = start.checkpoint->last_train_loss;
+  resumed_from_ = start.origin;
+}
+
+TrainingSummary TrainLoop::run() {
+  announce();
+  train();
+  return finish();
+}
+
+void TrainLoop::announce() {
+  if (!resumed_from_.empty())
+    report_.line("resumed from " + resumed_from_ + ": epoch " + std::to_string(epoch_ + 1) + ", " + grouped(step_) +
+                 " steps done");
+  report_.line(grouped(total_steps_) + " steps, " + grouped(steps_per_epoch_) + " per epoch, of " +
+               grouped(task_.train.global_batch_size() * config_.accumulate) + " samples; " +
+               describe(model_.plan(), model_.parameters()));
+}
+
+void TrainLoop::train() {
+  while (step_ < total_steps_) {
+    optimizer_.set_learning_rate(learning_rate_at(schedule_, step_));
+    const std::int64_t batch_before = batches_of_epoch();
+    const bool spoil = fault_.strike(step_ + 1);
+    const auto begin = Clock::now();
+    const StepResult result = train_step_(step_ + 1, spoil);
+    if (result.global_samples == 0) fail(ErrorKind::internal, "an epoch of no samples");
+    const auto end = Clock::now();
+    ++step_;
+    after_step(result, seconds_between(begin, end), batch_before);
+    if (report_.progress_due(end)) show_progress(end);
+  }
+}
+
+void TrainLoop::after_step(const StepResult& result, double seconds, std::int64_t batch_before) {
+  if (clock_.total().steps == 0) {
+    session_.start_up().mark("first_step");
+    if (speaks()) session_.run().mark_started();
+  }
+  clock_.add(seconds, result.global_samples, result.exposed_seconds);
+  if (batches_of_epoch() / config_.log_every != batch_before / config_.log_every) close_window();
+  const bool epoch_over = train_step_.epoch_over();
+  if (config_.eval_every > 0 && step_ % config_.eval_every == 0 && !epoch_over) evaluate_now();
+  if (epoch_over) end_epoch();
+  if (epoch_over || (config_.checkpoint_every > 0 && step_ % config_.checkpoint_every == 0)) save_checkpoint();
+}
+
+void TrainLoop::end_epoch() {
+  evaluate_now();
+  // As in the tutorial the running loss starts anew with each epoch; what a short training has gathered so far is its
+  // only loss.
+  if (!train_loss_ && step_ == total_steps_) close_window();
+  meter_.reset();
+  task_.train.seek({++epoch_, 0});
+}
+
+// Mini-batches of this epoch so far; a function of the samples alone, so that it is the same after a resume with other
+// ranks.
+std::int64_t TrainLoop::batches_of_epoch() const {
+  return rounded_up(task_.train.position().consumed, config_.log_batch());
+}
+
+// The mean over the samples of all ranks since the window began, in earlier attempts too.
+void TrainLoop::close_window() {
+  const LossSums loss = meter_.sums();
+  const StepTotals window = clock_.take_window();
+  const double world_size = session_.world_size();
+  double sums[] = {loss.loss, static_cast<double>(loss.samples), window.seconds, window.exposed_seconds};
+  sum_over_ranks(model_.communicator(), session_.device(), sums);
+  meter_.reset();
+  if (sums[1] == 0) return;
+  train_loss_ = sums[0] / sums[1];
+  const double seconds = sums[2] / world_size;
+  report_.loss({.epoch = epoch_,
+                .batch = batches_of_epoch(),
+                .step = step_,
+                .loss = *train_loss_,
+                .learning_rate = optimizer_.learning_rate(),
+                .samples_per_second = seconds > 0 ? static_cast<double>(window.samples) / seconds : 0,
+                .exposed_fraction = sums[2] > 0 ? sums[3] / sums[2] : 0});
+}
+
+void TrainLoop::show_progress(Clock::time_point now) {
+  const LossSums loss = meter_.sums();  // of this rank: good enough to look at
+  const StepTotals& total = clock_.total();
+  const double step_seconds = clock_.recent_step_seconds();
+  report_.progress(
+      {.epoch = epoch_,
+       .epochs = rounded_up(total_steps_, std::max<std::int64_t>(1, steps_per_epoch_)),
+       .step = step_,
+       .total_steps = total_steps_,
+       .loss = loss.samples > 0 ? loss.loss / static_cast<double>(loss.samples) : train_loss_.value_or(std::nan("")),
+       .samples_per_second = static_cast<double>(task_.train.global_batch_size() * config_.accumulate) / step_seconds,
+       .exposed_fraction = total.exposed_seconds / total.seconds,
+       .seconds_left = static_cast<double>(total_steps_ - step_) * step_seconds},
+      now);
+}
+
+void TrainLoop::evaluate_now() {
+  evaluation_ = evaluate(task_.module, task_.forward, task_.test, model_.communicator(), session_.device());
+  evaluated_step_ = step_;
+  report_.evaluation(epoch_, step_, *evaluation_);
+}
+
+void TrainLoop::save_checkpoint() {
+  LiveState live{session_, task_.module, model_, optimizer_, task_.train, meter_};
+  Checkpoint checkpoint = capture(live);
+  saved_step_ = step_;
+  if (!speaks()) return;
+  const TrainConfig defaults;
+  checkpoint.step = step_;
+  checkpoint.identity = task_.identity;
+  checkpoint.config = train_options().to_ini(&config_, &defaults);
+  checkpoint.last_train_loss = train_loss_.value_or(std::nan(""));
+  store_.save(checkpoint);
+}
+
+TrainingSummary TrainLoop::finish() {
+  if (evaluated_step_ != step_) evaluate_now();
+  if (!train_loss_) close_window();
+  if (saved_step_ != step_) save_checkpoint();
+  const NamedTensors weights = state_dict(task_.module);
+  task_.facts.step = step_;
+  const auto model_path = session_.run().outputs_directory() / "model.h5";
+  if (speaks()) write_model(model_path, task_.facts, weights);
+
+  double exposed[] = {clock_.total().exposed_seconds};
+  sum_over_ranks(model_.communicator(), session_.device(), exposed);
+  const StepTotals& total = clock_.total();
+  TrainingSummary summary{
+      .world_size = session_.world_size(),
+      .steps = step_,
+      .epochs = epoch_,
+      .wall_seconds = session_.start_up().since_process_start(),
+      .samples_per_second = total.seconds > 0 ? static_cast<double>(total.samples) / total.seconds : 0,
+      .step_seconds_p50 = clock_.histogram().quantile(0.5),
+      .step_seconds_p95 = clock_.histogram().quantile(0.95),
+      .exposed_comm_seconds = exposed[0] / session_.world_size(),
+      .train_loss = train_loss_,
+      .eval_loss = evaluation_->loss,
+      .eval_accuracy = evaluation_->accuracy(),
+      .weights_sha256 = weights_sha256(weights),
+      .communicator = std::string(model_.communicator().name()),
+      .device = session_.device().str(),
+      .versions = versions(session_),
+      .resumed_from = resumed_from_,
+      .start_up = session_.start_up().phases()};
+  if (speaks() && !config_.summary.empty()) write_summary(config_.summary, summary);
+  report_.line("finished training: " + grouped(step_) + " steps, " + grouped(std::llround(summary.samples_per_second)) +
+               " samples/s; the model is " + model_path.string());
+  return summary;
+}
+
+}  // namespace lockstep

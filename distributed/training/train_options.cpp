@@ -1,0 +1,110 @@
+// The option table of `lockstep-train`.
+#include "lockstep/core/option_checks.h"
+#include "lockstep/distributed/training/train_config.h"
+
+namespace lockstep {
+namespace {
+
+constexpr std::int64_t kNone = 0, kOne = 1;
+
+void add_data_and_model(OptionTable<TrainConfig>& table) {
+  table.group("Model and data");
+  table.add("model", &TrainConfig::model, "NAME", "network to train");
+  table.add("weights", &TrainConfig::weights, "FILE", "start from the values in this model.h5 or checkpoint");
+  table.add("data", &TrainConfig::data, "NAME|PATH",
+            "registered data set, HDF5 file, or folder or archive that an importer recognises; left out: fashion-mnist "
+            "where registered");
+  table.add("normalize", &TrainConfig::normalize, "HOW",
+            "mean-std: (pixel / 255 - mean) / std per channel, of the training images; none: pixel / 255",
+            one_of({"mean-std", "none"}));
+  table.add("no-shuffle", &TrainConfig::no_shuffle, "", "samples in file order, every epoch");
+}
+
+void add_length(OptionTable<TrainConfig>& table) {
+  table.group("Batches and length");
+  table.add("batch-size", &TrainConfig::batch_size, "N", "samples per rank and step (4)", at_least(kOne));
+  table.add("global-batch-size", &TrainConfig::global_batch_size, "N",
+            "samples of all ranks per step, instead of --batch-size", at_least(kOne));
+  table.add("accumulate", &TrainConfig::accumulate, "K", "add up the gradients of K batches before each optimizer step",
+            at_least(kOne));
+  table.add("epochs", &TrainConfig::epochs, "N",
+            "passes over the training samples (2 when --steps is not given either)", at_least(kNone));
+  table.add("steps", &TrainConfig::steps, "N",
+            "optimizer steps of the whole training; with --epochs, whichever ends first; 0 writes the initial model",
+            at_least(kNone));
+}
+
+void add_optimizer(OptionTable<TrainConfig>& table) {
+  table.group("Optimizer");
+  table.add("optimizer", &TrainConfig::optimizer, "NAME", "update rule: sgd", one_of({"sgd"}));
+  table.add("learning-rate", &TrainConfig::learning_rate, "X", "step length", at_least(0.0));
+  table.add("momentum", &TrainConfig::momentum, "X", "part of the last update that is kept", at_least(0.0));
+  table.add("weight-decay", &TrainConfig::weight_decay, "X", "L2 penalty, added to the gradient as in torch.optim.SGD",
+            at_least(0.0));
+  table.add("nesterov", &TrainConfig::nesterov, "", "Nesterov's form of momentum");
+  table.add("schedule", &TrainConfig::schedule, "SHAPE",
+            "learning rate over time: constant, step (drops every --drop-epochs) or cosine (to 0 at the end)",
+            one_of(schedule_names()));
+  table.add("warmup-steps", &TrainConfig::warmup_steps, "N", "the learning rate rises linearly over the first N steps",
+            at_least(kNone));
+  table.add("drop-epochs", &TrainConfig::drop_epochs, "N", "schedule step: epochs between drops", at_least(kOne));
+  table.add("drop-factor", &TrainConfig::drop_factor, "X", "schedule step: what a drop multiplies the learning rate by",
+            above(0.0));
+}
+
+void add_machine(OptionTable<TrainConfig>& table) {
+  table.group("Machine");
+  table.add("device", &TrainConfig::device, "WHERE", "auto (a GPU where one is usable), cpu or cuda",
+            one_of({"auto", "cpu", "cuda"}));
+  table.add("threads", &TrainConfig::threads, "N", "computing threads of each rank; 0 leaves LibTorch's choice",
+            at_least(0));
+  table.add("precision", &TrainConfig::precision, "TYPE", "fp32, or bf16 (autocast; weights stay fp32)",
+            one_of({"fp32", "bf16"}));
+  table.add("communicator", &TrainConfig::communicator, "NAME", "auto, self, mpi, shm, hierarchical or nccl",
+            one_of({"auto", "self", "mpi", "shm", "hierarchical", "nccl"}));
+  table.add("bucket-mb", &TrainConfig::bucket_mb, "X",
+            "MiB of gradients per all_reduce; may change the last bits of a result", above(0.0));
+  table.add("seed", &TrainConfig::seed, "N", "of initial weights, sample order and random layers");
+  table.add("deterministic", &TrainConfig::deterministic, "",
+            "refuse operations whose result may differ between repeats");
+}
+
+void add_records(OptionTable<TrainConfig>& table) {
+  table.group("Records");
+  table.add("log-every", &TrainConfig::log_every, "N",
+            "mean loss of every N mini-batches, counted over all ranks (a mini-batch: --batch-size samples, or "
+            "--global-batch-size)",
+            at_least(kOne));
+  table.add("eval-every", &TrainConfig::eval_every, "N", "test every N steps too; 0: at epoch ends alone",
+            at_least(kNone));
+  table.add("checkpoint-every", &TrainConfig::checkpoint_every, "N",
+            "checkpoint every N steps too; 0: at epoch ends alone", at_least(kNone));
+  table.add("resume", &TrainConfig::resume, "auto|PATH|RUN|none",
+            "go on from the newest valid checkpoint in --outputs, a checkpoint file, or a run's newest one; left out: "
+            "auto where a run is "
+            "started again, none otherwise");
+  table.add("outputs", &TrainConfig::outputs, "DIR", "what is kept: model.h5, checkpoints/ (./outputs)");
+  table.add("logs", &TrainConfig::logs, "DIR", "metrics, as TensorBoard event files (./logs)");
+  table.add("summary", &TrainConfig::summary, "FILE", "result as JSON, for harnesses");
+  table.add("config", &TrainConfig::config, "FILE",
+            "INI file with these options (`name = value`); the command line wins");
+}
+
+OptionTable<TrainConfig> make_table() {
+  OptionTable<TrainConfig> table;
+  add_data_and_model(table);
+  add_length(table);
+  add_optimizer(table);
+  add_machine(table);
+  add_records(table);
+  return table;
+}
+
+}  // namespace
+
+const OptionTable<TrainConfig>& train_options() {
+  static const OptionTable<TrainConfig> table = make_table();
+  return table;
+}
+
+}  // namespace lockstep
