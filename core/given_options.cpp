@@ -1,63 +1,79 @@
 #include "lockstep/core/given_options.h"
 
 #include <set>
-#include <string_view>
+#include <tuple>
 
 namespace lockstep {
 namespace {
-
-std::string_view key_of(const std::string& text) { return std::string_view(text).substr(0, text.find('=')); }
 
 Error bad_value(const GivenOption& option, const std::string& problem) {
   return {ErrorKind::usage, option.typed + ": '" + option.text + "' " + problem, option.where, {}};
 }
 
-// One element of a repeated option: from what was there before (no origin), or given now.
-struct Element {
-  std::string text;
-  const GivenOption* origin = nullptr;
-};
-
 // Keys keep their place when they are named again, new ones follow: `--tags stage=late` changes one label of a file.
-std::vector<Element> merge_keys(const std::vector<std::string>& before, const std::vector<Element>& given) {
-  std::vector<Element> merged;
-  std::set<std::string, std::less<>> placed;
-  const auto place = [&](std::string_view key) {
+KeyValues merge_keys(const KeyValues& before, const KeyValues& given) {
+  KeyValues merged;
+  std::set<std::string> placed;
+  for (const auto& [key, value] : before) {
     bool found = false;
-    for (const Element& element : given) {
-      if (key_of(element.text) != key) continue;
+    for (const auto& element : given) {
+      if (element.first != key) continue;
       if (!placed.contains(key)) merged.push_back(element);
       found = true;
     }
-    if (found) placed.emplace(key);
-    return found;
-  };
-  for (const std::string& text : before) {
-    if (!place(key_of(text))) merged.push_back({text, nullptr});
+    if (found)
+      placed.insert(key);
+    else
+      merged.emplace_back(key, value);
   }
-  for (const Element& element : given) {
-    if (!placed.contains(key_of(element.text))) merged.push_back(element);
-  }
+  for (const auto& element : given)
+    if (!placed.contains(element.first)) merged.push_back(element);
   return merged;
 }
 
-std::optional<Error> assign_repeated(const OptionEntry& entry, const std::vector<GivenOption>& given, void* config) {
-  std::vector<std::string> before;
-  if (entry.is_key_values) before = entry.get(config);
-  std::vector<Element> elements;
+// Appends what `option` says; "" or what is wrong with it.
+std::string append_pair(const GivenOption& option, KeyValues& pairs) {
+  std::string key;
+  std::optional<std::string> value;
+  if (option.pair) {
+    std::tie(key, value) = *option.pair;
+  } else {
+    const auto equals = option.text.find('=');
+    key = option.text.substr(0, equals);
+    if (key.empty()) return "has no key: expected KEY=VALUE";
+    if (equals != std::string::npos) value = option.text.substr(equals + 1);
+  }
+  std::string problem;
+  if (!value && option.entry->bare_value) problem = option.entry->bare_value(key, value.emplace());
+  pairs.emplace_back(std::move(key), value.value_or(""));
+  return problem;
+}
+
+std::optional<Error> assign_pairs(const OptionEntry& entry, const std::vector<GivenOption>& given, void* config) {
+  KeyValues before = entry.pairs(config), named;
   for (const GivenOption& option : given) {
     if (option.entry != &entry) continue;
     if (option.no_value) {
       before.clear();
-      elements.clear();
-    } else {
-      elements.push_back({option.text, &option});
+      named.clear();
+    } else if (const std::string problem = append_pair(option, named); !problem.empty()) {
+      return bad_value(option, problem);
     }
   }
   entry.reset(config);
-  for (const Element& element : entry.is_key_values ? merge_keys(before, elements) : elements) {
-    const std::string problem = entry.set(config, element.text);
-    if (!problem.empty() && element.origin != nullptr) return bad_value(*element.origin, problem);
+  for (const auto& [key, value] : merge_keys(before, named)) entry.add_pair(config, key, value);
+  return std::nullopt;
+}
+
+std::optional<Error> assign_list(const OptionEntry& entry, const std::vector<GivenOption>& given, void* config) {
+  entry.reset(config);
+  for (const GivenOption& option : given) {
+    if (option.entry != &entry) continue;
+    if (option.no_value) {
+      entry.reset(config);
+    } else if (const std::string problem = entry.set(config, option.text); !problem.empty()) {
+      return bad_value(option, problem);
+    }
   }
   return std::nullopt;
 }
@@ -72,7 +88,8 @@ std::optional<Error> assign_options(const std::vector<GivenOption>& given, void*
     if (is_new) origins[option.entry->name] = option.where;
     if (option.entry->repeated) {
       if (!is_new) continue;
-      if (auto error = assign_repeated(*option.entry, given, config)) return error;
+      const auto assign = option.entry->is_key_values ? assign_pairs : assign_list;
+      if (auto error = assign(*option.entry, given, config)) return error;
       continue;
     }
     if (!is_new) {

@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "lockstep/core/error.h"
@@ -16,6 +17,8 @@ struct GivenOption {
   std::string text;
   std::string where;      // "command line" or "job.ini:3"
   bool no_value = false;  // "name =" in a file: a list of no elements
+  // A line of a KeyValues' section: the key, which may hold an '=' or be empty, and the value where there is an "=".
+  std::optional<std::pair<std::string, std::optional<std::string>>> pair = {};
 };
 
 // Sets every member that one source (a command line, a file) names, in the order given, and notes where from. What the

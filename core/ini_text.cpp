@@ -110,7 +110,8 @@ Result<std::vector<IniLine>> read_ini(std::string_view text, std::string_view fi
     }
     line.section = section;
     if (auto error = read_entry(content, line)) return *error;
-    if (line.key.empty()) return bad_line(line.where, "'" + std::string(content) + "' has no name before the '='");
+    if (line.key.empty() && !line.key_quoted)
+      return bad_line(line.where, "'" + std::string(content) + "' has no name before the '='");
     lines.push_back(std::move(line));
   }
   return lines;

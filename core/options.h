@@ -38,6 +38,11 @@ struct OptionEntry {
   std::function<std::string(void* config, const std::string& text)> set;  // "" or what is wrong with the text
   std::function<std::vector<std::string>(const void* config)> get;        // the value(s) as text that `set` understands
   std::function<void(void* config)> reset;                                // back to T{}: an empty list
+  // KeyValues only: the pairs as they are, and one more of them. Unlike texts they tell a key that holds an '='.
+  std::function<KeyValues(const void* config)> pairs;
+  std::function<void(void* config, const std::string& key, const std::string& value)> add_pair;
+  // KeyValues only: finds the value of a key that was typed without "="; "" or what is wrong. Without it: no value.
+  std::function<std::string(const std::string& key, std::string& value)> bare_value;
 };
 
 class OptionTableBase {
@@ -60,6 +65,10 @@ class OptionTableBase {
   // Against what `config` held before, a list is replaced, and of KeyValues the keys named again are.
   Result<Origins> parse_command_line(const std::vector<std::string>& argv, void* config,
                                      std::vector<std::string>* positional = nullptr) const;
+
+  // For messages about `word` of a command line: what to write instead where it directly follows the one value that an
+  // option of KeyValues takes ("--tags a=1 b=2"). "" where it does not.
+  std::string repeat_hint(const std::vector<std::string>& argv, const std::string& word) const;
 
   // "name = value" lines, # comments, no sections needed; errors carry file:line. Repeated names where allowed.
   // KeyValues also as a section: "[tags]", then "key = value" lines up to the next section. The whole syntax:
@@ -146,8 +155,23 @@ class OptionTable : public OptionTableBase {
       return OptionValue<T>::format(static_cast<const Config*>(config)->*member);
     };
     entry.reset = [member](void* config) { static_cast<Config*>(config)->*member = T{}; };
+    if constexpr (std::is_same_v<T, KeyValues>) add_pairs(entry, member);
     add_entry(std::move(entry));
     return *this;
+  }
+
+  // For the option of KeyValues added last: what a key without "=" means (OptionEntry::bare_value).
+  OptionTable& bare_value(std::function<std::string(const std::string& key, std::string& value)> find) {
+    entries_.back().bare_value = std::move(find);
+    return *this;
+  }
+
+ private:
+  static void add_pairs(OptionEntry& entry, KeyValues Config::*member) {
+    entry.pairs = [member](const void* config) { return static_cast<const Config*>(config)->*member; };
+    entry.add_pair = [member](void* config, const std::string& key, const std::string& value) {
+      (static_cast<Config*>(config)->*member).emplace_back(key, value);
+    };
   }
 };
 

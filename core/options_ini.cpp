@@ -46,28 +46,24 @@ Result<GivenOption> read_section_line(const OptionTableBase& table, const IniLin
     return Error{ErrorKind::usage, what, line.where,
                  section == nullptr ? "" : "write " + line.section + " = … above the first section"};
   }
-  if (line.key.find('=') != std::string::npos) {
-    return Error{ErrorKind::usage, "'" + line.key + "' cannot be a key: it holds an '='", line.where, {}};
-  }
   if (!line.key_quoted && table.find(line.key) != nullptr) {
     return Error{
         ErrorKind::usage, line.key + " is a field, but stands in the section [" + line.section + "]", line.where,
         "move it above the first section, or write \"" + line.key + "\" in quotation marks if the key is meant"};
   }
-  return GivenOption{section, line.section, line.key + "=" + line.value.value_or(""), line.where};
+  const std::string text = line.value ? line.key + "=" + *line.value : line.key;
+  return GivenOption{section, line.section, text, line.where, false, std::pair(line.key, line.value)};
 }
 
-// Begins with what would be read as something else than a key.
+// Would be read as something else than this key.
 bool key_needs_quotes(const OptionTableBase& table, const std::string& key) {
-  return table.find(key) != nullptr || key.starts_with('[') || key.starts_with('#');
+  return key.empty() || key.find('=') != std::string::npos || table.find(key) != nullptr || key.starts_with('[') ||
+         key.starts_with('#');
 }
 
-std::string section_text(const OptionTableBase& table, const OptionEntry& entry,
-                         const std::vector<std::string>& texts) {
+std::string section_text(const OptionTableBase& table, const OptionEntry& entry, const KeyValues& pairs) {
   std::string section = "\n[" + with_underscores(entry.name) + "]\n";
-  for (const std::string& text : texts) {
-    const auto equals = text.find('=');
-    const std::string key = text.substr(0, equals), value = text.substr(equals + 1);
+  for (const auto& [key, value] : pairs) {
     section += (key_needs_quotes(table, key) ? ini_quoted(key) : ini_word(key)) + " =" +
                (value.empty() ? "" : " " + ini_word(value)) + "\n";
   }
@@ -95,13 +91,13 @@ std::string OptionTableBase::to_ini(const void* config, const void* defaults) co
   std::string fields, sections;
   for (const OptionEntry& entry : entries_) {
     const auto values = entry.get(config), usual = entry.get(defaults);
-    if (values == usual) continue;
+    if (entry.is_key_values ? entry.pairs(config) == entry.pairs(defaults) : values == usual) continue;
     const std::string name = with_underscores(entry.name);
     const bool emptied =
         values.empty() || (entry.is_key_values && !usual.empty());  // KeyValues would add to the default
     if (emptied) fields += name + " =\n";
     if (entry.is_key_values) {
-      if (!values.empty()) sections += section_text(*this, entry, values);
+      if (!values.empty()) sections += section_text(*this, entry, entry.pairs(config));
       continue;
     }
     for (const std::string& value : values) {

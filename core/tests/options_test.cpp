@@ -159,6 +159,21 @@ TEST(CommandLine, WrongValuesAreRepeatedWithWhatIsWrong) {
   for (const auto& [word, message] : cases) EXPECT_EQ(problem({word}), message);
 }
 
+TEST(CommandLine, AWordTooManyAfterOneOfKeyValues) {
+  const auto hint = [](const Words& words) {
+    JobConfig config;
+    return job_options().parse_command_line(words, &config).error().hint;
+  };
+  EXPECT_EQ(hint({"--script-params", "--epochs", "2"}),
+            "--script-params takes one KEY=VALUE: --script-params --epochs=2");
+  EXPECT_EQ(hint({"--tags", "a=1", "b=2"}), "--tags takes one KEY=VALUE; repeat it: --tags b=2");
+  EXPECT_EQ(hint({"--tags=a=1", "b=2"}), "--tags takes one KEY=VALUE; repeat it: --tags b=2");
+  EXPECT_EQ(hint({"--script_params", "--epochs=2", "--verbose="}),
+            "--script_params takes one KEY=VALUE; repeat it: --script_params --verbose=");
+  EXPECT_EQ(hint({"--tags", "a=1", "--node-count", "2", "b=2"}), "");
+  EXPECT_EQ(hint({"b=2", "--tags", "a=1"}), "");
+}
+
 TEST(CommandLine, TwoValuesForOneOptionAreNeverSettledInSilence) {
   EXPECT_EQ(problem({"--node-count=2", "--node_count", "3"}), "--node_count is given twice: '2' and '3'");
   EXPECT_EQ(problem({"--use-gpu", "--use-gpu=false"}), "--use-gpu is given twice: 'true' and 'false'");
