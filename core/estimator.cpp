@@ -1,10 +1,13 @@
 #include "lockstep/core/estimator.h"
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 
 #include "lockstep/core/entry_script.h"
 #include "lockstep/core/nearest_names.h"
+#include "lockstep/core/run_contract.h"
+#include "lockstep/core/words.h"
 #include "lockstep/core/workspace.h"
 
 namespace lockstep {
@@ -122,12 +125,26 @@ class Validation {
     return !name.empty() && !(name[0] >= '0' && name[0] <= '9') && std::all_of(name.begin(), name.end(), sound);
   }
 
+  static bool is_set_by_lockstep(const std::string& name) {
+    const auto& names = contract::kSetForRanks;
+    return std::find(std::begin(names), std::end(names), name) != std::end(names);
+  }
+
   void check_environment() {
     std::map<std::string, std::string> seen;
     for (const auto& [name, value] : estimator_.environment_variables) {
       if (!is_variable_name(name))
         add("environment_variables", "\"" + name + "\" cannot name an environment variable",
             "use letters, digits and _, not beginning with a digit");
+      if (is_set_by_lockstep(name))
+        add("environment_variables",
+            "environment variable " + name + " cannot be given: Lockstep sets it for each rank",
+            name == contract::kResumeFrom ? "use resume_from" : "leave it out, or choose another name");
+      if (value == kRedacted)
+        add("environment_variables",
+            "environment variable " + name + " is " + kRedacted +
+                ", which stands for a value that was not written down",
+            "set " + name + " where you submit and give its name alone: --environment-variables " + name);
       const auto [first, is_new] = seen.emplace(name, value);
       if (!is_new && first->second != value)
         add("environment_variables", "environment variable " + name + " is given two values");

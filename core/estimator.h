@@ -26,8 +26,8 @@ struct Estimator {
   std::string compute_target = "local";
   int node_count = 1;
   int process_count_per_node = 1;
-  std::string distributed_training;  // "", "mpi" or "none"; "" means mpi when there is more than one process
-  KeyValues environment_variables = {};
+  std::string distributed_training;      // "", "mpi" or "none"; "" means mpi when there is more than one process
+  KeyValues environment_variables = {};  // not those that Lockstep sets itself, such as RANK
   bool use_gpu = false;
   std::optional<std::int64_t> max_run_duration_seconds = {};
   int max_restarts = 0;
@@ -46,7 +46,7 @@ const OptionTable<Estimator>& estimator_options();
 // sound. Looks at the file system only to see that source_directory and entry_script exist.
 std::vector<Error> validate(const Estimator& estimator, const OptionTableBase::Origins& origins = {});
 
-nlohmann::ordered_json to_json(const Estimator& estimator);  // values of *KEY*, *TOKEN*, *SECRET*, *PASSWORD* redacted
+nlohmann::ordered_json to_json(const Estimator& estimator);  // values of secret names (words.h) redacted
 Estimator estimator_from_json(const nlohmann::ordered_json& json);
 
 }  // namespace lockstep

@@ -18,7 +18,7 @@ Json pairs_to_json(const KeyValues& pairs) {
 
 KeyValues without_secrets(KeyValues pairs) {
   for (auto& [name, value] : pairs)
-    if (is_secret_name(name)) value = "<redacted>";
+    if (is_secret_name(name)) value = kRedacted;
   return pairs;
 }
 

@@ -1,8 +1,18 @@
 // The one declaration of an estimator's fields as options.
+#include <cstdlib>
+
 #include "lockstep/core/estimator.h"
 
 namespace lockstep {
 namespace {
+
+// `--environment-variables NAME`: the submitter's own value is handed on.
+std::string value_here(const std::string& name, std::string& value) {
+  const char* found = std::getenv(name.c_str());
+  if (found == nullptr) return "is not set here: write " + name + "=VALUE, or " + name + "= for an empty one";
+  value = found;
+  return {};
+}
 
 OptionTable<Estimator> make_table() {
   OptionTable<Estimator> table;
@@ -26,8 +36,12 @@ OptionTable<Estimator> make_table() {
            "how ranks are started; mpi when there is more than one")
       .add("use-gpu", &Estimator::use_gpu, "", "the ranks need GPUs");
   table.group("How it runs")
-      .add("environment-variables", &Estimator::environment_variables, "NAME=VALUE",
-           "set for every rank; values of *KEY*, *TOKEN*, *SECRET* and *PASSWORD* are not written down")
+      .add("environment-variables", &Estimator::environment_variables, "NAME[=VALUE]",
+           "set for every rank, NAME alone to its value here; of your other variables ranks get PATH, HOME, "
+           "LD_LIBRARY_PATH, LD_PRELOAD, PYTHONPATH and those of MPI, CUDA, NCCL and OpenMP (--dry-run lists them); "
+           "values of *KEY*, *TOKEN*, *SECRET*, *PASSWORD*, *PASSWD*, *PASSPHRASE* and *CREDENTIAL* are not written "
+           "down")
+      .bare_value(value_here)
       .add("max-run-duration-seconds", &Estimator::max_run_duration_seconds, "S", "the run is ended after this time")
       .add("max-restarts", &Estimator::max_restarts, "N", "how often a failed run is started again")
       .add("resume-from", &Estimator::resume_from, "RUN|FILE", "a run, or a checkpoint file, to go on from");

@@ -10,8 +10,15 @@ inline constexpr const char* kRunId = "LOCKSTEP_RUN_ID";
 inline constexpr const char* kExperiment = "LOCKSTEP_EXPERIMENT";
 inline constexpr const char* kAttempt = "LOCKSTEP_ATTEMPT";  // "1" for the first start of the processes
 inline constexpr const char* kExpectedWorldSize = "LOCKSTEP_EXPECTED_WORLD_SIZE";
+// What the user gave as resume_from, the same in all attempts; without it "auto" in a further attempt, and else unset.
+// A worker in an attempt after the first, or told "auto", looks for its own newest checkpoint first.
 inline constexpr const char* kResumeFrom = "LOCKSTEP_RESUME_FROM";
 inline constexpr const char* kAzureRunId = "AZUREML_RUN_ID";  // the same as kRunId, for scripts written for Azure ML
+
+// All variables whose values are Lockstep's alone; nobody else can give them.
+inline constexpr const char* kSetForRanks[] = {
+    kRunDir,     kRunId, kExperiment,  kAttempt,     kExpectedWorldSize, kResumeFrom,
+    kAzureRunId, "RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"};
 
 // Below the run directory. Ranks run in work/, where ./outputs and ./logs are links to these two.
 inline constexpr const char* kOutputs = "outputs";

@@ -144,7 +144,8 @@ std::string expand_variables(std::string_view text,
 bool is_secret_name(std::string_view name) {
   std::string upper(name);
   std::transform(upper.begin(), upper.end(), upper.begin(), [](unsigned char c) { return std::toupper(c); });
-  constexpr std::array<std::string_view, 4> kParts{"KEY", "TOKEN", "SECRET", "PASSWORD"};
+  constexpr std::array<std::string_view, 7> kParts{"KEY",    "TOKEN",      "SECRET",    "PASSWORD",
+                                                   "PASSWD", "PASSPHRASE", "CREDENTIAL"};
   return std::any_of(kParts.begin(), kParts.end(),
                      [&](std::string_view part) { return upper.find(part) != std::string::npos; });
 }

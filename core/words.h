@@ -23,7 +23,10 @@ std::string quote_words(const std::vector<std::string>& words);
 std::string expand_variables(std::string_view text,
                              const std::function<std::optional<std::string>(const std::string& name)>& lookup);
 
-// KEY, TOKEN, SECRET or PASSWORD is part of `name`, in any case: its value is never written down.
+// KEY, TOKEN, SECRET, PASSWORD, PASSWD, PASSPHRASE or CREDENTIAL is part of `name`, in any case: its value is never
+// written down.
 bool is_secret_name(std::string_view name);
+// What stands in records in place of such a value.
+inline constexpr const char* kRedacted = "<redacted>";
 
 }  // namespace lockstep

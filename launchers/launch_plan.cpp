@@ -12,12 +12,12 @@ namespace {
 // What a rank may inherit: enough for programs, libraries and MPI to work, and no more, so that a run depends on what
 // is recorded with it. OMPI_MCA_* but not OMPI_*: a submit from inside an MPI job must not pass that job's rank on.
 const std::vector<std::string> kInherited{
-    "PATH",        "HOME",     "USER",       "LOGNAME",         "SHELL",       "TERM",        "TMPDIR",
-    "TZ",          "LANG",     "LC_*",       "LD_LIBRARY_PATH", "PYTHONPATH",  "VIRTUAL_ENV", "CONDA_PREFIX",
-    "OMP_*",       "MKL_*",    "OPENBLAS_*", "GOMP_*",          "KMP_*",       "NCCL_*",      "CUDA_*",
-    "ROCR_*",      "HIP_*",    "OMPI_MCA_*", "PRTE_MCA_*",      "PMIX_MCA_*",  "UCX_*",       "FI_*",
-    "HWLOC_*",     "SLURM_*",  "LOCKSTEP_*", "HTTP_PROXY",      "HTTPS_PROXY", "NO_PROXY",    "http_proxy",
-    "https_proxy", "no_proxy",
+    "PATH",         "HOME",        "USER",     "LOGNAME",         "SHELL",      "TERM",        "TMPDIR",
+    "TZ",           "LANG",        "LC_*",     "LD_LIBRARY_PATH", "LD_PRELOAD", "PYTHONPATH",  "VIRTUAL_ENV",
+    "CONDA_PREFIX", "OMP_*",       "MKL_*",    "OPENBLAS_*",      "GOMP_*",     "KMP_*",       "NCCL_*",
+    "CUDA_*",       "ROCR_*",      "HIP_*",    "OMPI_MCA_*",      "PRTE_MCA_*", "PMIX_MCA_*",  "UCX_*",
+    "FI_*",         "HWLOC_*",     "SLURM_*",  "LOCKSTEP_*",      "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
+    "http_proxy",   "https_proxy", "no_proxy",
 };
 
 void note(std::vector<std::string>* warnings, std::string text) {

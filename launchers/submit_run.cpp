@@ -25,7 +25,7 @@ std::string command_line_text(std::vector<std::string> words, const KeyValues& v
   for (const auto& [name, value] : variables) {
     if (!is_secret_name(name) || value.empty()) continue;
     for (std::string& word : words)
-      if (word.ends_with(name + "=" + value)) word.replace(word.size() - value.size(), value.size(), "<redacted>");
+      if (word.ends_with(name + "=" + value)) word.replace(word.size() - value.size(), value.size(), kRedacted);
   }
   return quote_words(words);
 }

@@ -146,6 +146,20 @@ TEST_F(Validation, EnvironmentVariables) {
   EXPECT_EQ(problem().what, "\"2ND\" cannot name an environment variable");
   estimator_.environment_variables = {{"A", "1"}, {"A", "1"}, {"B", "2"}, {"B", "3"}};
   EXPECT_EQ(problem().what, "environment variable B is given two values");
+  estimator_.environment_variables = {{"MY_TOKEN", "<redacted>"}};
+  EXPECT_EQ(problem().message(),
+            "environment variable MY_TOKEN is <redacted>, which stands for a value that was not written down\n  set "
+            "MY_TOKEN where you submit and give its name alone: --environment-variables MY_TOKEN");
+  for (const char* name :
+       {"RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "LOCKSTEP_RUN_DIR", "AZUREML_RUN_ID"}) {
+    estimator_.environment_variables = {{name, "7"}};
+    EXPECT_EQ(problem().what,
+              "environment variable " + std::string(name) + " cannot be given: Lockstep sets it for each rank");
+  }
+  estimator_.environment_variables = {{"LOCKSTEP_RESUME_FROM", "x"}};
+  EXPECT_EQ(problem().hint, "use resume_from");
+  estimator_.environment_variables = {{"MASTER_PORT", "12345"}, {"OMP_NUM_THREADS", "2"}};
+  EXPECT_TRUE(validate(estimator_).empty());
 }
 
 TEST_F(Validation, AllProblemsAreReportedAtOnce) {
@@ -170,6 +184,25 @@ TEST(EstimatorOptions, AnIniFileGivesTheFields) {
   EXPECT_TRUE(estimator.use_gpu);
   EXPECT_EQ(estimator.script_params, (KeyValues{{"--model", "cifar_net"}, {"--verbose", ""}}));
   EXPECT_EQ(origins->at("process-count-per-node"), "job.ini:3");
+}
+
+// NAME alone hands the submitter's own value on; NAME= is empty.
+TEST(EstimatorOptions, AVariableWithoutAValueIsTakenFromHere) {
+  ::setenv("LOCKSTEP_TEST_HERE", "a = b", 1);
+  ::unsetenv("LOCKSTEP_TEST_GONE");
+  const KeyValues expected{{"LOCKSTEP_TEST_HERE", "a = b"}, {"EMPTY", ""}};
+  Estimator typed, written;
+  ASSERT_TRUE(estimator_options().parse_command_line(
+      {"--environment-variables", "LOCKSTEP_TEST_HERE", "--environment-variables", "EMPTY="}, &typed));
+  EXPECT_EQ(typed.environment_variables, expected);
+  ASSERT_TRUE(estimator_options().parse_ini("[environment_variables]\nLOCKSTEP_TEST_HERE\nEMPTY =\n", "f", &written));
+  EXPECT_EQ(written.environment_variables, expected);
+  const auto gone = estimator_options().parse_ini("[environment_variables]\nLOCKSTEP_TEST_GONE\n", "job.ini", &written);
+  ASSERT_FALSE(gone);
+  EXPECT_EQ(
+      gone.error().message(),
+      "job.ini:2: environment_variables: 'LOCKSTEP_TEST_GONE' is not set here: write LOCKSTEP_TEST_GONE=VALUE, or "
+      "LOCKSTEP_TEST_GONE= for an empty one");
 }
 
 TEST(EstimatorOptions, ConflictingValuesInOneSourceAreAnError) {

@@ -95,7 +95,8 @@ TEST(Words, QuotingIsUndoneBySplitting) {
 }
 
 TEST(Words, SecretsAreKnownByTheirNames) {
-  for (const char* name : {"WANDB_API_KEY", "hf_token", "My_Secret", "DB_PASSWORD"})
+  for (const char* name :
+       {"WANDB_API_KEY", "hf_token", "My_Secret", "DB_PASSWORD", "PGPASSWD", "SSH_PASSPHRASE", "aws_credentials"})
     EXPECT_TRUE(is_secret_name(name)) << name;
   for (const char* name : {"PATH", "EPOCHS", "PASS"}) EXPECT_FALSE(is_secret_name(name)) << name;
 }

@@ -6,6 +6,7 @@
 
 #include "lockstep/core/estimator.h"
 #include "lockstep/core/publish.h"
+#include "lockstep/core/words.h"
 #include "lockstep/launchers/commands/command_line.h"
 #include "lockstep/launchers/launch_plan.h"
 #include "lockstep/launchers/run_text.h"
@@ -161,8 +162,17 @@ void print_all(const RunDirectory& run) {
 }
 
 void print_ini(const RunDirectory& run) {
-  const Estimator estimator = estimator_from_json(run.record().at("estimator")), defaults;
-  std::cout << "# run " << run.id() << '\n' << estimator_options().to_ini(&estimator, &defaults);
+  Estimator estimator = estimator_from_json(run.record().at("estimator"));
+  const Estimator defaults;
+  std::cout << "# run " << run.id() << '\n';
+  std::erase_if(estimator.environment_variables, [](const auto& variable) {
+    if (variable.second != kRedacted) return false;
+    std::cout << "# " << variable.first << " = " << kRedacted
+              << "   not written down: set it where you submit and add --environment-variables " << variable.first
+              << '\n';
+    return true;
+  });
+  std::cout << estimator_options().to_ini(&estimator, &defaults);
 }
 
 }  // namespace

@@ -94,6 +94,10 @@ OptionTableBase::Origins read_request(const RequestTable& table, const Arguments
   Request scratch;  // a first look: which file, and which options are typed
   Arguments files;
   const auto typed = table.parse_command_line(options, &scratch, &files).value();
+  const std::string hint = files.empty() ? "" : table.repeat_hint(options, files.front());
+  std::error_code ignored;
+  if (!hint.empty() && !fs::exists(files.front(), ignored))
+    fail(ErrorKind::usage, "there is no job file " + files.front(), hint, "command line");
   if (files.size() > 1)
     fail(ErrorKind::usage, "one word too many: " + files[1],
          "a program and its arguments follow --; usage: " + std::string(kText.usage), "command line");

@@ -115,6 +115,21 @@ TEST_F(SubmitCommand, BadInputIsTwoAndOneClearMessage) {
   EXPECT_EQ(refusal({"a.ini", "b.ini"}).rfind("lockstep: command line: one word too many: b.ini\n", 0), 0u);
 }
 
+TEST_F(SubmitCommand, OneWordTooManyForOneOfKeyValues) {
+  EXPECT_EQ(refusal({"--entry-script", "train.sh", "--script-params", "--epochs", "2"}),
+            "lockstep: command line: there is no job file 2\n  --script-params takes one NAME=VALUE: --script-params "
+            "--epochs=2\n");
+  EXPECT_EQ(
+      refusal({"--environment-variables", "A=1", "B=2", "C=3", "--", "train.sh"}),
+      "lockstep: command line: there is no job file B=2\n  --environment-variables takes one NAME[=VALUE]; repeat "
+      "it: --environment-variables B=2\n");
+  EXPECT_EQ(refusal({"--script-params", "--epochs=2", "--verbose="})
+                .rfind("lockstep: command line: unknown option --verbose", 0),
+            0u);
+  put("job.ini", "entry_script = train.sh\n");
+  EXPECT_EQ(dry_run({"--tags", "a=1", "job.ini"}).at("command"), "train.sh");
+}
+
 TEST_F(SubmitCommand, WaitingShowsTheLogAndGivesTheExitCode) {
   const Captured good = submit({"--wait", "--", "train.sh", "$WORLD_SIZE"});
   EXPECT_EQ(good.status.code, 0) << good.error;

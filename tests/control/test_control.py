@@ -232,6 +232,27 @@ class Look(ControlTest):
         self.lockstep("submit", "again.ini", "--wait")
         self.assertEqual(self.lockstep("logs", "latest").stdout, "--depth 3\n")
 
+    def test_as_ini_keeps_every_word_of_the_program(self):
+        words = ["--x=5", "--y", "6", "", "a = b", '"quoted"', "seed", "[x]", "# no comment", "$RANK", "two\nlines"]
+        self.write("words.py", "import sys\nprint(sys.argv[1:])\n")
+        self.lockstep("submit", "--wait", "--source-directory", "src", "--", "words.py", *words)
+        (self.root / "again.ini").write_text(self.lockstep("show", "latest", "--as-ini").stdout)
+        self.lockstep("submit", "again.ini", "--wait")
+        words[words.index("$RANK")] = "0"
+        self.assertEqual(self.lockstep("logs", "latest").stdout, f"{words}\n")
+
+    def test_as_ini_does_not_make_up_the_value_of_a_secret(self):
+        self.submit("echo $MY_TOKEN $SEEN\n", "--environment-variables", "MY_TOKEN=s3cret",
+                    "--environment-variables", "SEEN=plain", ranks=1).wait()
+        text = self.lockstep("show", "latest", "--as-ini").stdout
+        self.assertIn("\n# MY_TOKEN = <redacted> ", text)
+        self.assertNotIn("s3cret", text)
+        (self.root / "again.ini").write_text(text)
+        self.lockstep("submit", "again.ini", "--wait", "--environment-variables", "MY_TOKEN", MY_TOKEN="another")
+        self.assertEqual(self.lockstep("logs", "latest").stdout, "another plain\n")
+        refused = self.lockstep("submit", "again.ini", "--environment-variables", "MY_TOKEN=<redacted>", code=2)
+        self.assertIn("was not written down", refused.stderr)
+
     def test_runs_are_filtered_and_newest_first(self):
         first = self.submit("exit 1\n", ranks=1)
         first.wait()
