@@ -57,6 +57,7 @@ Variables launch_environment(const LaunchPlan& plan, const RunDirectory& run, in
   variables[contract::kExperiment] = run.experiment();
   variables[contract::kAttempt] = std::to_string(attempt);
   variables[contract::kExpectedWorldSize] = std::to_string(world_size);
+  variables.erase(contract::kResumeFrom);  // a surrounding run's
   if (!resume_from.empty()) variables[contract::kResumeFrom] = resume_from;
   return variables;
 }

@@ -21,7 +21,7 @@ struct Launch {
 };
 
 // Pure. The whole environment of the launcher: what the plan gives its ranks out of `available`, over it the variables
-// of run_contract.h. resume_from: "" leaves LOCKSTEP_RESUME_FROM to the plan.
+// of run_contract.h. resume_from: "" leaves LOCKSTEP_RESUME_FROM unset.
 std::map<std::string, std::string> launch_environment(const LaunchPlan& plan, const RunDirectory& run, int attempt,
                                                       const std::string& resume_from,
                                                       const std::map<std::string, std::string>& available);

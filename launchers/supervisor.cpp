@@ -128,7 +128,7 @@ class Supervisor {
         ++failures;
       else if (move != NextMove::requeue)
         return finish_after(move, cause);
-      resume_from = "auto";
+      if (resume_from.empty()) resume_from = "auto";  // what the user gave stays: there may be no checkpoint of its own
       if (!pause_before_next(move, failures, cause)) return finish(RunStatus::Canceled, canceled_cause(canceled_by()));
     }
   }

@@ -53,6 +53,14 @@ class Completed(ControlTest):
         self.assertEqual(run.log(1), f"1 2 {run.id} True\n")
 
 
+    def test_which_variables_of_the_submitter_ranks_get(self):
+        run = self.submit("echo ${FOO:-none} ${BAR:-none} ${LD_PRELOAD:-none} ${LOCKSTEP_RESUME_FROM:-none}\n",
+                          "--environment-variables", "BAR", ranks=1,
+                          environment={"FOO": "foo", "BAR": "bar", "LD_PRELOAD": "libc.so.6", "LOCKSTEP_RESUME_FROM": "old"})
+        run.wait()
+        self.assertEqual(run.log(), "none bar libc.so.6 none\n")
+
+
 class Failed(ControlTest):
     def test_the_cause_names_rank_host_code_and_last_lines(self):
         run = self.submit("""
@@ -138,6 +146,17 @@ class Restarted(ControlTest):
         self.assertEqual([e["cause"].get("exit_code") for e in ended], [7, 0])
         self.assertEqual(ended[0]["attempt"], 1)
         self.assertTrue((run.path / "attempts/002/end.json").exists())
+
+    def test_a_restart_still_knows_what_the_user_resumed_from(self):
+        base = self.root / "base.h5"
+        base.write_text("x")
+        run = self.submit("""
+            echo attempt $LOCKSTEP_ATTEMPT resume $LOCKSTEP_RESUME_FROM
+            [ $LOCKSTEP_ATTEMPT = 2 ] || exit 7
+        """, "--max-restarts", 1, "--resume-from", base, ranks=1)
+        self.assertEqual(run.wait()["status"], "Completed")
+        self.assertIn(f"attempt 1 resume {base}\n", run.log())
+        self.assertIn(f"attempt 2 resume {base}\n", run.log())
 
     def test_no_more_restarts_than_asked_for(self):
         run = self.submit("exit 9\n", "--max-restarts", 1, ranks=1)
