@@ -18,7 +18,10 @@ namespace lockstep {
 struct Checkpoint {
   std::int64_t step = 0;  // optimizer steps done
   SamplePosition position;
-  double learning_rate = 0;  // of the last step; for readers, the schedule is a function of the step
+  double learning_rate = 0;  // of the last step; for readers, the schedule is a function of step and position
+  // Of the batch that the training began with: samples of a step and steps of an epoch. The position of schedules is
+  // counted in such steps; 0 where that is unknown.
+  std::int64_t first_step_samples = 0, first_epoch_steps = 0;
   // What must be the same when training goes on: model, data, seed, … as text by name.
   std::map<std::string, std::string> identity;
   std::string config;                   // the options as INI text, for readers

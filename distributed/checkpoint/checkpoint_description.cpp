@@ -24,6 +24,8 @@ std::string describe(const Checkpoint& checkpoint) {
                      {"epoch", checkpoint.position.epoch},
                      {"consumed", checkpoint.position.consumed},
                      {"learning_rate", number(checkpoint.learning_rate)},
+                     {"first_step_samples", checkpoint.first_step_samples},
+                     {"first_epoch_steps", checkpoint.first_epoch_steps},
                      {"world_size", checkpoint.loss_window.size()},
                      {"last_train_loss", number(checkpoint.last_train_loss)},
                      {"loss_window", windows},
@@ -39,6 +41,8 @@ void take_description(const std::string& text, Checkpoint& checkpoint) {
   checkpoint.position = {.epoch = json.at("epoch").get<std::int64_t>(),
                          .consumed = json.at("consumed").get<std::int64_t>()};
   checkpoint.learning_rate = from_number(json.at("learning_rate"));
+  checkpoint.first_step_samples = json.value("first_step_samples", std::int64_t{0});
+  checkpoint.first_epoch_steps = json.value("first_epoch_steps", std::int64_t{0});
   checkpoint.last_train_loss = from_number(json.at("last_train_loss"));
   for (const Json& window : json.at("loss_window"))
     checkpoint.loss_window.push_back(

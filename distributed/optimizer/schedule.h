@@ -1,4 +1,4 @@
-// Learning-rate schedules: pure functions of the step.
+// Learning-rate schedules: pure functions of the position.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,9 @@ struct Schedule {
 
 const std::vector<std::string>& schedule_names();
 
-// The learning rate of the optimizer step after `step` steps done, step >= 0; beyond total_steps a cosine stays at 0.
-double learning_rate_at(const Schedule& schedule, std::int64_t step);
+// The learning rate of the optimizer step at `position` >= 0: the steps done before it, which are no whole number where
+// steps of another size count as parts or multiples (training/training_length.h). Beyond total_steps a cosine stays at
+// 0.
+double learning_rate_at(const Schedule& schedule, double position);
 
 }  // namespace lockstep

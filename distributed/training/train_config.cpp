@@ -1,8 +1,5 @@
 #include "lockstep/distributed/training/train_config.h"
 
-#include <algorithm>
-#include <limits>
-
 #include "lockstep/core/publish.h"
 
 namespace lockstep {
@@ -40,23 +37,9 @@ std::int64_t TrainConfig::log_batch() const {
   return global_batch_size ? *global_batch_size : batch_size.value_or(kDefaultBatch);
 }
 
-std::int64_t TrainConfig::total_steps(std::int64_t steps_per_epoch) const {
-  constexpr auto kNoLimit = std::numeric_limits<std::int64_t>::max();
-  const std::int64_t by_steps = steps.value_or(kNoLimit);
-  if (!epochs && steps) return by_steps;
-  const std::int64_t wanted = epochs.value_or(kDefaultEpochs);
-  const std::int64_t by_epochs =
-      wanted > kNoLimit / std::max<std::int64_t>(1, steps_per_epoch) ? kNoLimit : wanted * steps_per_epoch;
-  return std::min(by_steps, by_epochs);
-}
-
-Schedule TrainConfig::make_schedule(std::int64_t steps_per_epoch) const {
-  return {.shape = schedule,
-          .learning_rate = learning_rate,
-          .warmup_steps = warmup_steps,
-          .drop_every = drop_epochs * steps_per_epoch,
-          .drop_factor = drop_factor,
-          .total_steps = total_steps(steps_per_epoch)};
+std::optional<std::int64_t> TrainConfig::epoch_limit() const {
+  if (!epochs && steps) return {};
+  return epochs.value_or(kDefaultEpochs);
 }
 
 Result<TrainConfig> parse_train_config(const std::vector<std::string>& argv) {

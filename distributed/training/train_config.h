@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "lockstep/core/options.h"
-#include "lockstep/distributed/optimizer/schedule.h"
 
 namespace lockstep {
 
@@ -60,9 +59,8 @@ struct TrainConfig {
   // The unit of --log-every: what one rank processes at a time, or the whole global batch when that is what was given,
   // so that the points of the loss curve do not depend on the number of ranks.
   std::int64_t log_batch() const;
-  // Steps of the whole training, given those of one epoch.
-  std::int64_t total_steps(std::int64_t steps_per_epoch) const;
-  Schedule make_schedule(std::int64_t steps_per_epoch) const;
+  // Epochs after which the training ends at the latest; nothing when --steps alone limits it.
+  std::optional<std::int64_t> epoch_limit() const;
 };
 
 const OptionTable<TrainConfig>& train_options();

@@ -1,6 +1,5 @@
 #include "lockstep/distributed/training/train_loop.h"
 
-#include <algorithm>
 #include <cmath>
 #include <cstdio>
 
@@ -38,9 +37,7 @@ TrainLoop::TrainLoop(Session& session, const TrainConfig& config, TrainingTask t
                    config.accumulate}),
       report_(session.run(), session.rank() == 0),
       fault_(session.rank()),
-      steps_per_epoch_(rounded_up(task_.train.steps_per_epoch(), config.accumulate)),
-      total_steps_(config.total_steps(steps_per_epoch_)),
-      schedule_(config.make_schedule(steps_per_epoch_)) {
+      cut_(epoch_cut(task_.train, config.accumulate)) {
   session_.agree([&] {
     if (speaks()) store_.prepare();
   });
@@ -49,6 +46,7 @@ TrainLoop::TrainLoop(Session& session, const TrainConfig& config, TrainingTask t
 
 void TrainLoop::resume() {
   task_.train.seek({0, 0});
+  length_ = plan_length(config_, cut_, {}, 0, {});
   StartingPoint start = find_starting_point(session_, config_.resume, store_, task_.identity);
   if (!start.checkpoint) return;
   LiveState live{session_, task_.module, model_, optimizer_, task_.train, meter_};
@@ -57,6 +55,9 @@ void TrainLoop::resume() {
   epoch_ = start.checkpoint->position.epoch;
   if (!std::isnan(start.checkpoint->last_train_loss)) train_loss_ = start.checkpoint->last_train_loss;
   resumed_from_ = start.origin;
+  if (train_step_.epoch_over()) task_.train.seek({++epoch_, 0});  // of what is left, larger batches leave out all
+  length_ = plan_length(config_, cut_, {start.checkpoint->first_step_samples, start.checkpoint->first_epoch_steps},
+                        step_, task_.train.position());
 }
 
 TrainingSummary TrainLoop::run() {
@@ -69,14 +70,18 @@ void TrainLoop::announce() {
   if (!resumed_from_.empty())
     report_.line("resumed from " + resumed_from_ + ": epoch " + std::to_string(epoch_ + 1) + ", " + grouped(step_) +
                  " steps done");
-  report_.line(grouped(total_steps_) + " steps, " + grouped(steps_per_epoch_) + " per epoch, of " +
-               grouped(task_.train.global_batch_size() * config_.accumulate) + " samples; " +
-               describe(model_.plan(), model_.parameters()));
+  if (length_.unit.samples != cut_.step_samples())
+    report_.line("the batch is " + grouped(cut_.step_samples()) + " samples, it was " + grouped(length_.unit.samples) +
+                 " when the training began: " +
+                 (length_.by_samples ? "epochs and schedule go on by samples" : "--steps and schedule go on by steps"));
+  report_.line(grouped(length_.total_steps) + " steps, " + grouped(cut_.steps()) + " per epoch, of " +
+               grouped(cut_.step_samples()) + " samples; " + describe(model_.plan(), model_.parameters()));
 }
 
 void TrainLoop::train() {
-  while (step_ < total_steps_) {
-    optimizer_.set_learning_rate(learning_rate_at(schedule_, step_));
+  while (step_ < length_.total_steps) {
+    const double position = length_.schedule_position(step_, task_.train.position());
+    optimizer_.set_learning_rate(learning_rate_at(length_.schedule, position));
     const std::int64_t batch_before = batches_of_epoch();
     const bool spoil = fault_.strike(step_ + 1);
     const auto begin = Clock::now();
@@ -106,7 +111,7 @@ void TrainLoop::end_epoch() {
   evaluate_now();
   // As in the tutorial the running loss starts anew with each epoch; what a short training has gathered so far is its
   // only loss.
-  if (!train_loss_ && step_ == total_steps_) close_window();
+  if (!train_loss_ && step_ == length_.total_steps) close_window();
   meter_.reset();
   task_.train.seek({++epoch_, 0});
 }
@@ -143,13 +148,13 @@ void TrainLoop::show_progress(Clock::time_point now) {
   const double step_seconds = clock_.recent_step_seconds();
   report_.progress(
       {.epoch = epoch_,
-       .epochs = rounded_up(total_steps_, std::max<std::int64_t>(1, steps_per_epoch_)),
+       .epochs = length_.epochs,
        .step = step_,
-       .total_steps = total_steps_,
+       .total_steps = length_.total_steps,
        .loss = loss.samples > 0 ? loss.loss / static_cast<double>(loss.samples) : train_loss_.value_or(std::nan("")),
-       .samples_per_second = static_cast<double>(task_.train.global_batch_size() * config_.accumulate) / step_seconds,
+       .samples_per_second = static_cast<double>(cut_.step_samples()) / step_seconds,
        .exposed_fraction = total.exposed_seconds / total.seconds,
-       .seconds_left = static_cast<double>(total_steps_ - step_) * step_seconds},
+       .seconds_left = static_cast<double>(length_.total_steps - step_) * step_seconds},
       now);
 }
 
@@ -166,6 +171,8 @@ void TrainLoop::save_checkpoint() {
   if (!speaks()) return;
   const TrainConfig defaults;
   checkpoint.step = step_;
+  checkpoint.first_step_samples = length_.unit.samples;
+  checkpoint.first_epoch_steps = length_.unit.epoch_steps;
   checkpoint.identity = task_.identity;
   checkpoint.config = train_options().to_ini(&config_, &defaults);
   checkpoint.last_train_loss = train_loss_.value_or(std::nan(""));

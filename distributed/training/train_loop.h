@@ -20,6 +20,7 @@
 #include "lockstep/distributed/training/train_config.h"
 #include "lockstep/distributed/training/train_report.h"
 #include "lockstep/distributed/training/train_step.h"
+#include "lockstep/distributed/training/training_length.h"
 
 namespace lockstep {
 
@@ -69,8 +70,8 @@ class TrainLoop {
   StepClock clock_;
   TrainReport report_;
   FaultInjection fault_;
-  std::int64_t steps_per_epoch_, total_steps_;
-  Schedule schedule_;
+  const EpochCut cut_;
+  TrainingLength length_;
   std::int64_t step_ = 0;   // optimizer steps done
   std::int64_t epoch_ = 0;  // whole passes done
   std::optional<double> train_loss_;

@@ -1,5 +1,6 @@
 // The option table of `lockstep-train`.
 #include "lockstep/core/option_checks.h"
+#include "lockstep/distributed/optimizer/schedule.h"
 #include "lockstep/distributed/training/train_config.h"
 
 namespace lockstep {

@@ -1,4 +1,5 @@
 """A training that is killed and resumed ends with the same bits as one that never stopped."""
+import math
 import random
 
 from training import SMALL, Folder, check, equal, run_checks
@@ -51,6 +52,37 @@ def check_another_number_of_ranks_sees_the_rest_of_the_samples(program):
 
 def close(found, expected, what):
     check(abs(found - expected) <= 1e-4 * abs(expected), f"{what}: {found}, expected {expected}")
+
+
+def check_the_same_options_on_another_number_of_ranks_end_after_the_same_epochs(program):
+    """The default batch is per rank: twice the ranks do an epoch in half the steps."""
+    options = ["--data", SMALL, "--epochs", "2", "--schedule", "cosine", "--learning-rate", "0.01", "--warmup-steps", "30",
+               "--log-every", "10", "--checkpoint-every", "10"]
+    for ranks_before, ranks_after, stopped, steps in ((1, 2, 160, 160 + 560 // 8), (2, 1, 80, 80 + 560 // 4)):
+        with Folder(program) as folder:
+            fault = {"LOCKSTEP_FAULT": f"step={stopped + 1}:kind=throw"}
+            equal(folder.train(*options, ranks=ranks_before, environment=fault).code, 1, "exit code of the first part")
+            done = folder.summary(*options, "--resume", "auto", ranks=ranks_after)
+            equal(done["steps"], steps, f"steps of {ranks_before} ranks, then {ranks_after}")
+            equal(done["epochs"], 2, f"epochs of {ranks_before} ranks, then {ranks_after}")
+            check(done["eval_accuracy"] > 0.5, f"it has not learned: {done}")
+            first_batch, batch = 4 * ranks_before, 4 * ranks_after
+            epoch_samples = 600
+            positions = {}      # of the schedule, in steps of the first batch, before each step
+            for step in range(1, steps + 1):
+                seen = (step - 1) * first_batch if step <= stopped else stopped * first_batch + (step - 1 - stopped) * batch
+                positions[step] = seen / first_batch
+            end = 2 * epoch_samples / first_batch
+            for step, rate in folder.scalars()["train/learning_rate"]:
+                at = positions[step]
+                expected = 0.01 * (at + 1) / 30 if at < 30 else 0.005 * (1 + math.cos(math.pi * (at - 30) / (end - 30)))
+                close_to(rate, expected, 1e-8, f"learning rate at step {step} of {ranks_before} ranks, then {ranks_after}")
+            again = folder.summary(*options, "--resume", "auto", ranks=ranks_before)
+            equal(again["steps"], steps, "steps after its end")
+
+
+def close_to(found, expected, tolerance, what):
+    check(abs(found - expected) <= tolerance, f"{what}: {found}, expected {expected}")
 
 
 def check_a_damaged_checkpoint_is_named_and_passed_over(program):

@@ -28,6 +28,8 @@ Checkpoint example(std::int64_t step) {
   checkpoint.step = step;
   checkpoint.position = {.epoch = 3, .consumed = 1'000'000'007};
   checkpoint.learning_rate = 0.1 / 3;
+  checkpoint.first_step_samples = 12;
+  checkpoint.first_epoch_steps = 5'000;
   checkpoint.identity = {{"--model", "cifar_net"}, {"--seed", "18446744073709551615"}};
   checkpoint.config = "steps = 3\nmodel = \"x\"\n";
   const at::Tensor odd = at::full({3}, -0.0f);
@@ -79,6 +81,8 @@ TEST(Checkpoint, ReadsBackBitForBit) {
   EXPECT_EQ(read.position.epoch, 3);
   EXPECT_EQ(read.position.consumed, 1'000'000'007);
   EXPECT_EQ(read.learning_rate, 0.1 / 3);
+  EXPECT_EQ(read.first_step_samples, 12);
+  EXPECT_EQ(read.first_epoch_steps, 5'000);
   EXPECT_EQ(read.identity, written.identity);
   EXPECT_EQ(read.config, written.config);
   EXPECT_EQ(read.optimizer_started, written.optimizer_started);

@@ -1,12 +1,12 @@
 // The options of lockstep-train: defaults, precedence, refusals, and the plain functions on top of them.
 #include "lockstep/distributed/training/train_config.h"
-#include "lockstep/core/tests/temporary_directory.h"
-
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <fstream>
-#include <limits>
+
+#include "lockstep/core/tests/temporary_directory.h"
+#include "lockstep/distributed/optimizer/schedule.h"
 
 namespace lockstep {
 namespace {
@@ -24,7 +24,7 @@ TEST(TrainConfig, DefaultsAreThoseOfTheTutorial) {
   EXPECT_EQ(config.learning_rate, 0.001);
   EXPECT_EQ(config.momentum, 0.9);
   EXPECT_EQ(config.log_every, 2000);
-  EXPECT_EQ(config.total_steps(12'500), 25'000) << "two epochs";
+  EXPECT_EQ(config.epoch_limit(), 2);
 }
 
 TEST(TrainConfig, TheListOfOptionsIsTheAgreedOne) {
@@ -90,18 +90,13 @@ TEST(TrainConfig, RefusalsNameTheOptionAndWhatIsKnown) {
     EXPECT_EQ(refusal(argv).kind, ErrorKind::usage) << argv.front();
 }
 
-TEST(TrainConfig, LengthIsWhicheverEndsFirst) {
+TEST(TrainConfig, StepsAloneMayPassAnyNumberOfEpochs) {
   TrainConfig config;
+  EXPECT_EQ(config.epoch_limit(), 2);
   config.steps = 100;
-  EXPECT_EQ(config.total_steps(7), 100) << "steps alone may pass many epochs";
+  EXPECT_EQ(config.epoch_limit(), std::nullopt);
   config.epochs = 3;
-  EXPECT_EQ(config.total_steps(7), 21);
-  EXPECT_EQ(config.total_steps(70), 100);
-  config.steps = 0;
-  EXPECT_EQ(config.total_steps(70), 0);
-  config.steps.reset();
-  config.epochs = std::numeric_limits<std::int64_t>::max();
-  EXPECT_EQ(config.total_steps(70), std::numeric_limits<std::int64_t>::max()) << "no overflow";
+  EXPECT_EQ(config.epoch_limit(), 3);
 }
 
 TEST(TrainConfig, TheUnitOfTheLossCurveIsWhatWasGiven) {
