@@ -55,6 +55,7 @@ void MpiOperation::post() {
 }
 
 void MpiOperation::post_all_reduce() {
+  if (averages() && scales_first(call_.type)) scale_in_place(call_.type, scale(), output_.data, output_.count);
   const std::int64_t piece = owner_.options_.elements_per_call;
   for (std::int64_t first = 0; first < output_.count; first += piece) {
     const auto count = static_cast<int>(std::min(piece, output_.count - first));
@@ -70,6 +71,7 @@ void MpiOperation::post_reduce_scatter() {
   const MPI_Op op = owner_.ops_.get(call_.type, call_.op);
   through_scratch_ = output_.count > 0 && output_.data == bytes_at(input_, output_.count * owner_.rank());
   if (through_scratch_) scratch_.resize(static_cast<std::size_t>(bytes_of(output_)));
+  if (averages() && scales_first(call_.type)) scale_input();
   const Buffer result = through_scratch_ ? Buffer{scratch_.data(), output_.count, output_.type} : output_;
   if (output_.count <= piece) {
     check_mpi(MPI_Ireduce_scatter_block(input_.data, result.data, static_cast<int>(output_.count), type, op,
@@ -85,6 +87,14 @@ void MpiOperation::post_reduce_scatter() {
                 "MPI_Ireduce");
     }
   }
+}
+
+// Into memory of this operation: the caller's input stays as it is.
+void MpiOperation::scale_input() {
+  const auto* const bytes = static_cast<const std::byte*>(input_.data);
+  scaled_.assign(bytes, bytes + bytes_of(input_));
+  scale_in_place(call_.type, scale(), scaled_.data(), input_.count);
+  input_.data = scaled_.data();
 }
 
 void MpiOperation::post_all_gather() {
@@ -116,7 +126,7 @@ void MpiOperation::post_broadcast(const Buffer& buffer, int root) {
 
 void MpiOperation::finish() {
   if (through_scratch_) std::memcpy(output_.data, scratch_.data(), scratch_.size());
-  if (call_.op == ReduceOp::average) scale_in_place(call_.type, 1.0 / owner_.size(), output_.data, output_.count);
+  if (averages() && !scales_first(call_.type)) scale_in_place(call_.type, scale(), output_.data, output_.count);
 }
 
 bool MpiOperation::test() {

@@ -26,6 +26,9 @@ class MpiOperation final : public EngineOperation {
   void post_reduce_scatter();
   void post_all_gather();
   void post_broadcast(const Buffer& buffer, int root);
+  bool averages() const { return call_.op == ReduceOp::average; }
+  double scale() const { return 1.0 / owner_.size(); }
+  void scale_input();
   void finish();
   bool test();                 // all requests complete
   MPI_Request* new_request();  // MPI fills it in
@@ -39,6 +42,7 @@ class MpiOperation final : public EngineOperation {
   bool checked_ = false;
   bool through_scratch_ = false;
   std::vector<MPI_Request> requests_;
+  std::vector<std::byte> scaled_;   // input of an average that is scaled before it is summed
   std::vector<std::byte> scratch_;  // output of a reduce_scatter in place, which MPI's own IN_PLACE does not offer
 };
 

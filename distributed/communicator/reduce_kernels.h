@@ -17,6 +17,10 @@ namespace lockstep {
 void reduce(DataType type, ReduceOp op, double scale, std::span<const std::byte* const> inputs,
             std::span<std::byte* const> outputs, std::int64_t count);
 
+// Whether an average is scaled before it is summed by MPI, which rounds every sum to the type: float16 ends at 65,504.
+// Other types are scaled once at the end, which rounds once.
+inline bool scales_first(DataType type) { return type == DataType::float16; }
+
 // data[i] *= scale.
 void scale_in_place(DataType type, double scale, void* data, std::int64_t count);
 

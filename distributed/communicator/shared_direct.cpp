@@ -14,7 +14,7 @@ std::byte* SharedOperation::peer_data(int rank, std::int64_t element) {
 void SharedOperation::begin_direct() {
   switch (call_.kind) {
     case CallKind::all_reduce:
-      return context_.several_nodes ? send_own_slices() : reduce_own_slice();
+      return context_.several_nodes ? plan_journeys() : reduce_own_slice();
     case CallKind::reduce_scatter:
       return reduce_scatter_direct();
     case CallKind::all_gather:
@@ -43,27 +43,32 @@ void SharedOperation::gather_peers(std::int64_t first) {
 
 // The node's sums go to the owner's own buffer, from there to the other nodes, then to all of this node. In the chunks
 // of a staged collective: another node may have to stage this one, and the owners must exchange equal pieces.
-void SharedOperation::send_own_slices() {
-  plan_journeys();
-  for (std::uint64_t number = 0; number < journeys_.size(); ++number) {
-    const Slice slice = own_slice(number);
+// No more of them are under way at once than there would be chunks in staging: MPI keeps a request and often a copy of
+// each. All have left before the next collective begins, so that owners post in one order on all nodes.
+bool SharedOperation::send_own_slices() {
+  for (; departed_ < journeys_.size(); ++departed_) {
+    if (departed_ >= reduced_ + region_.depth() && !receive_own_slices() && departed_ >= reduced_ + region_.depth())
+      return false;
+    const Slice slice = own_slice(departed_);
     if (slice.count == 0) continue;
     gather_peers(slice.first);
-    reduce(call_.type, call_.op, 1.0, inputs_, {&outputs_[static_cast<std::size_t>(region_.rank())], 1}, slice.count);
-    depart(number, part_of(output_, slice.first, slice.count));
+    reduce(call_.type, call_.op, scale_before_departure(), inputs_,
+           {&outputs_[static_cast<std::size_t>(region_.rank())], 1}, slice.count);
+    depart(departed_, part_of(output_, slice.first, slice.count));
   }
+  return true;
 }
 
 bool SharedOperation::receive_own_slices() {
-  for (; reduced_ < journeys_.size(); ++reduced_) {
+  for (; reduced_ < departed_; ++reduced_) {
     if (!has_returned(reduced_)) return false;
     const Slice slice = own_slice(reduced_);
     if (slice.count == 0) continue;
     gather_peers(slice.first);
-    reduce(call_.type, ReduceOp::sum, scale(), {&inputs_[static_cast<std::size_t>(region_.rank())], 1}, outputs_,
-           slice.count);
+    reduce(call_.type, ReduceOp::sum, scale_on_return(), {&inputs_[static_cast<std::size_t>(region_.rank())], 1},
+           outputs_, slice.count);
   }
-  return true;
+  return reduced_ == journeys_.size();
 }
 
 void SharedOperation::reduce_scatter_direct() {

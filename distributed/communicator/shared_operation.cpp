@@ -15,7 +15,7 @@ void SharedOperation::start(std::shared_ptr<ProgressEngine> engine, const Call& 
   path_ = Path::unknown;
   arrived_ = 0;
   checked_ = false;
-  chunks_ = in_ = summed_ = reduced_ = out_ = 0;
+  chunks_ = in_ = summed_ = departed_ = reduced_ = out_ = 0;
   location_ = contribution().count > 0 ? region_.locate(contribution().data, bytes_of(contribution())) : Location{};
   restart(std::move(engine));
 }
@@ -61,6 +61,7 @@ bool SharedOperation::begin() {
     plan_chunks();
   }
   if (path_ == Path::staged) return run_chunks();
+  if (path_ == Path::direct && sends_slices()) return send_own_slices();
   return checked_;
 }
 
@@ -102,7 +103,7 @@ void SharedOperation::choose_path() {
 }
 
 bool SharedOperation::publish() {
-  if (path_ == Path::direct && context_.several_nodes && !receive_own_slices()) return false;
+  if (path_ == Path::direct && sends_slices() && !receive_own_slices()) return false;
   region_.publish(Progress::finished, sequence_);
   return true;
 }

@@ -8,6 +8,7 @@
 #include "lockstep/distributed/communicator/between_nodes.h"
 #include "lockstep/distributed/communicator/call_check.h"
 #include "lockstep/distributed/communicator/progress_engine.h"
+#include "lockstep/distributed/communicator/reduce_kernels.h"
 #include "lockstep/distributed/communicator/shared_region.h"
 #include "lockstep/distributed/communicator/slice.h"
 
@@ -62,7 +63,8 @@ class SharedOperation final : public EngineOperation {
   // shared_direct.cpp: the ranks read and write each other's buffers.
   void begin_direct();
   void reduce_own_slice();
-  void send_own_slices();
+  bool sends_slices() const { return context_.several_nodes && call_.kind == CallKind::all_reduce; }
+  bool send_own_slices();     // true when all are on their way
   bool receive_own_slices();  // true when all are back and written to the ranks of this node
   void gather_peers(std::int64_t first);
   void reduce_scatter_direct();
@@ -95,6 +97,9 @@ class SharedOperation final : public EngineOperation {
   void depart(std::uint64_t number, const Buffer& slice);
   bool has_returned(std::uint64_t number);
 
+  // float16 is scaled before the sums leave the node: 16 ranks' gradients of 8,000 have no sum in it, but a mean.
+  double scale_before_departure() const { return scales_first(call_.type) ? scale() : 1.0; }
+  double scale_on_return() const { return scales_first(call_.type) ? 1.0 : scale(); }
   double scale() const { return call_.op == ReduceOp::average ? context_.scale : 1.0; }
   std::int64_t width() const { return static_cast<std::int64_t>(element_bytes(call_.type)); }
   std::uint64_t global_chunk(std::uint64_t number) const { return first_chunk_ + number; }
@@ -119,7 +124,8 @@ class SharedOperation final : public EngineOperation {
   std::uint64_t chunks_ = 0;
   std::uint64_t in_ = 0;
   std::uint64_t summed_ = 0;
-  std::uint64_t reduced_ = 0;  // of a direct collective over several nodes: chunks whose slice has returned
+  std::uint64_t departed_ = 0;  // of a direct collective over several nodes: chunks whose slice was sent
+  std::uint64_t reduced_ = 0;   // of a direct collective over several nodes: chunks whose slice has returned
   std::uint64_t out_ = 0;
   std::vector<Journey> journeys_;  // by chunk
 };

@@ -82,7 +82,8 @@ void SharedOperation::sum_slice_in_staging(std::uint64_t number) {
     inputs_.push_back(region_.staging(rank, global_chunk(number)) + offset);
   }
   auto* const own = region_.staging(region_.rank(), global_chunk(number)) + offset;
-  reduce(call_.type, call_.op, context_.several_nodes ? 1.0 : scale(), inputs_, {&own, 1}, slice.count);
+  reduce(call_.type, call_.op, context_.several_nodes ? scale_before_departure() : scale(), inputs_, {&own, 1},
+         slice.count);
   if (context_.several_nodes) depart(number, {own, slice.count, call_.type});
 }
 
@@ -127,7 +128,7 @@ void SharedOperation::copy_out_chunk(std::uint64_t number, const Slice& elements
 }
 
 void SharedOperation::spread_slices(std::uint64_t number, const Slice& elements) {
-  const double factor = context_.several_nodes ? scale() : 1.0;
+  const double factor = context_.several_nodes ? scale_on_return() : 1.0;
   for (int owner = 0; owner < context_.owners; ++owner) {
     const Slice slice = slice_of(elements.count, width(), owner, context_.owners);
     if (slice.count == 0) continue;

@@ -24,6 +24,27 @@ class GradientHook : public torch::autograd::PostAccumulateGradHook {
   int parameter_;
 };
 
+// The hooks of all parameters; taken out again whatever happens.
+class Hooks {
+ public:
+  explicit Hooks(const std::vector<at::Tensor>& tensors) : tensors_(tensors) {}
+  ~Hooks() {
+    for (const auto& tensor : tensors_) torch::autograd::impl::set_post_acc_grad_hooks(tensor, nullptr);
+  }
+  Hooks(const Hooks&) = delete;
+  Hooks& operator=(const Hooks&) = delete;
+
+  void set(GradientSync& sync) {
+    for (std::size_t i = 0; i < tensors_.size(); ++i) {
+      torch::autograd::impl::set_post_acc_grad_hooks(tensors_[i],
+                                                     std::make_unique<GradientHook>(sync, static_cast<int>(i)));
+    }
+  }
+
+ private:
+  const std::vector<at::Tensor>& tensors_;
+};
+
 ModuleTensors collect_equal_tensors(const torch::nn::Module& module, Communicator& communicator) {
   auto tensors = collect_tensors(module);
   const auto device = device_of(tensors);
@@ -64,14 +85,8 @@ struct DataParallel::State {
         .wait();
     auto rest = tensors.frozen;
     rest.insert(rest.end(), tensors.buffers.begin(), tensors.buffers.end());
-    broadcast_packed(communicator, rest, 0);
-    for (std::size_t i = 0; i < tensors.trainable.size(); ++i) {
-      torch::autograd::impl::set_post_acc_grad_hooks(tensors.trainable[i],
-                                                     std::make_unique<GradientHook>(sync, static_cast<int>(i)));
-    }
-  }
-  ~State() {
-    for (const auto& tensor : tensors.trainable) torch::autograd::impl::set_post_acc_grad_hooks(tensor, nullptr);
+    broadcast_packed(communicator, rest, device_of(tensors), 0);
+    hooks.set(sync);
   }
   State(const State&) = delete;
   State& operator=(const State&) = delete;
@@ -84,6 +99,7 @@ struct DataParallel::State {
   BucketPlan plan;
   FlatBuffers flat;
   GradientSync sync;
+  Hooks hooks{tensors.trainable};  // last: gone before what they call
 };
 
 DataParallel::DataParallel(torch::nn::Module& module, Communicator& communicator, DataParallelOptions options)
@@ -96,11 +112,12 @@ DataParallel::NoSync::~NoSync() { parent_.state_->sync.enable(previous_); }
 
 void DataParallel::zero_grad() { state_->sync.zero_grad(); }
 void DataParallel::synchronize() { state_->sync.synchronize(); }
+const std::vector<bool>& DataParallel::prepare_update() { return state_->sync.prepare_update(); }
 bool DataParallel::has_local_gradients() const { return state_->sync.has_local_gradients(); }
 
 void DataParallel::broadcast_buffers() {
   if (!state_->options.broadcast_buffers || state_->tensors.buffers.empty() || !state_->module->is_training()) return;
-  broadcast_packed(state_->communicator, state_->tensors.buffers, 0);
+  broadcast_packed(state_->communicator, state_->tensors.buffers, device_of(state_->tensors), 0);
 }
 
 const std::vector<ParameterInfo>& DataParallel::parameters() const { return state_->tensors.infos; }

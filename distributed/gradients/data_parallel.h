@@ -20,7 +20,7 @@ namespace lockstep {
 struct DataParallelOptions {
   std::int64_t bucket_bytes = 25 << 20;  // gradients per all_reduce; may change the last bits of a result
   std::int64_t first_bucket_bytes = 1 << 20;
-  bool broadcast_buffers = true;  // buffers of rank 0 (batch-norm statistics) to all, before each forward
+  bool broadcast_buffers = true;  // buffers of rank 0 (batch-norm statistics) to all, by broadcast_buffers()
 };
 
 // Where the time of the last synchronised backward went, for this rank.
@@ -65,14 +65,21 @@ class DataParallel {
 
   // Completes what backward started; called by itself at the end of every synchronised backward. Call it after a
   // backward that may have touched no parameter on this rank (an empty share of a last batch). Does nothing when the
-  // gradients are synchronised already. Collective.
+  // gradients are synchronised already and untouched since. Collective.
   void synchronize();
 
   // True from the first gradient accumulated until they are synchronised: a step taken meanwhile would part the ranks.
   bool has_local_gradients() const;
 
-  // Collective: rank 0's buffers to all ranks. Does nothing when broadcast_buffers is off, the module is in eval mode
-  // or has none.
+  // For optimizers, before they read flat_gradients(): afterwards it holds what the parameters' .grad hold, as torch's
+  // optimizers would see it, gradients that were replaced by hand included. Returns has_gradient(): false where .grad
+  // is undefined (dropped by any zero_grad()). Throws Failure(usage) when the ranks have not averaged the gradients, or
+  // when a parameter was moved to other memory.
+  const std::vector<bool>& prepare_update();
+
+  // Collective: rank 0's buffers (running statistics of batch normalisation) to all ranks; in between they follow each
+  // rank's own samples. Call it once per step, before the first forward, and before a test. Does nothing when
+  // broadcast_buffers is off, the module is in eval mode or has none.
   void broadcast_buffers();
 
   // Trainable parameters, in the module's order, and their tensors.

@@ -44,7 +44,10 @@ at::Tensor slot_view(const at::Tensor& flat, const ParameterSlot& slot, const at
 }
 
 FlatBuffers::FlatBuffers(std::vector<at::Tensor> tensors, const BucketPlan& plan, Communicator& communicator)
-    : tensors_(std::move(tensors)), gradient_views_(tensors_.size()), type_(data_type(tensors_.at(0).scalar_type())) {
+    : tensors_(std::move(tensors)),
+      gradient_views_(tensors_.size()),
+      places_(tensors_.size()),
+      type_(data_type(tensors_.at(0).scalar_type())) {
   const c10::AutoGradMode no_graph(false);
   const auto options = tensors_[0].options().requires_grad(false);
   parameters_ = flat_tensor(communicator, plan.total_count, options);
@@ -56,6 +59,7 @@ FlatBuffers::FlatBuffers(std::vector<at::Tensor> tensors, const BucketPlan& plan
       auto view = slot_view(parameters_, slot, tensor);
       view.copy_(tensor);
       tensor.set_data(view);
+      places_[slot.parameter] = tensor.const_data_ptr();
     }
   }
 }
@@ -70,6 +74,22 @@ FlatBuffers::~FlatBuffers() {
     }
   } catch (...) {  // out of memory: the views stay valid, they own the buffers too
   }
+}
+
+void FlatBuffers::check_in_place(const std::vector<ParameterInfo>& infos) const {
+  for (std::size_t i = 0; i < tensors_.size(); ++i) {
+    if (tensors_[i].const_data_ptr() == places_[i]) continue;
+    fail(ErrorKind::usage, "parameter '" + infos[i].name + "' was moved to other memory after DataParallel was made",
+         "bring the module to its device and type first (module.to()), then wrap it; copy values with copy_()");
+  }
+}
+
+std::uint32_t FlatBuffers::gradient_version(int parameter) const {
+  return static_cast<std::uint32_t>(gradient_views_[parameter]._version());
+}
+
+bool FlatBuffers::holds_gradient(int parameter, std::uint32_t version) const {
+  return tensors_[parameter].grad().is_same(gradient_views_[parameter]) && gradient_version(parameter) == version;
 }
 
 Buffer FlatBuffers::gradients(std::int64_t offset, std::int64_t count) const {

@@ -28,6 +28,14 @@ class FlatBuffers {
   const std::vector<at::Tensor>& tensors() const { return tensors_; }
   const at::Tensor& gradient_view(int parameter) const { return gradient_views_[parameter]; }
 
+  // Throws Failure(usage) when a parameter was given other memory since (module.to(), set_data): updates would go to
+  // the old one.
+  void check_in_place(const std::vector<ParameterInfo>& infos) const;
+  // Counts the writes through a gradient's view that torch knows of.
+  std::uint32_t gradient_version(int parameter) const;
+  // Whether this parameter's .grad is its view, and nobody has written through it since it had this version.
+  bool holds_gradient(int parameter, std::uint32_t version) const;
+
   // The collective's view of `count` gradients from `offset`.
   Buffer gradients(std::int64_t offset, std::int64_t count) const;
 
@@ -38,6 +46,7 @@ class FlatBuffers {
  private:
   std::vector<at::Tensor> tensors_;
   std::vector<at::Tensor> gradient_views_;
+  std::vector<const void*> places_;  // of the parameters' values
   at::Tensor parameters_;
   at::Tensor gradients_;
   DataType type_;

@@ -19,6 +19,7 @@ GradientSync::GradientSync(const std::vector<ParameterInfo>& infos, const Bucket
       communicator_(communicator),
       used_flags_(flat.gradients().detach().narrow(0, plan.value_count, static_cast<std::int64_t>(infos.size()))),
       bucket_of_(infos.size()),
+      versions_(infos.size()),
       has_gradient_(infos.size()) {
   for (std::size_t i = 0; i < plan.buckets.size(); ++i) {
     for (const auto& slot : plan.buckets[i].slots) bucket_of_[slot.parameter] = static_cast<int>(i);
@@ -38,6 +39,7 @@ void GradientSync::prepare_next_backward() {
 bool GradientSync::enable(bool synchronising) { return std::exchange(synchronising_, synchronising); }
 
 void GradientSync::zero_grad() {
+  flat_.check_in_place(infos_);
   for (const auto& tensor : flat_.tensors()) tensor.mutable_grad().reset();
   has_gradient_.assign(infos_.size(), false);
   synchronised_ = false;
@@ -49,9 +51,10 @@ void GradientSync::gradient_ready(int parameter) {
   has_local_gradients_ = true;
   synchronised_ = false;
   const auto bucket = static_cast<std::size_t>(bucket_of_[parameter]);
-  if (synchronising_ && bucket < next_bucket_) {
+  if (bucket < next_bucket_) {  // under no_sync() too: the other ranks are reading it
     fail(ErrorKind::usage, "the gradient of '" + infos_[parameter].name + "' changed after its bucket was sent",
-         "one backward may complete a gradient once; run all but the last backward of a step under no_sync()");
+         "one backward may complete a gradient once; run all but the last backward of a step under no_sync(), and none "
+         "inside another");
   }
   flat_.adopt_gradient(parameter, infos_[parameter].name);
   if (!synchronising_) return;
@@ -68,7 +71,7 @@ void GradientSync::call_at_end_of_backward() {
     // Still inside a node: this was a backward within a backward, and the outer one may have gradients to come.
     if (torch::autograd::get_current_node()) {
       fail(ErrorKind::usage, "a backward inside another backward completed gradients of a DataParallel module",
-           "let the inner one return its gradients (torch::autograd::grad), or run it under no_sync() and call "
+           "let the inner one return its gradients (torch::autograd::grad), or run both under no_sync() and call "
            "synchronize()");
     }
     synchronize();
@@ -87,8 +90,31 @@ void GradientSync::start_bucket(std::size_t index) {
   works_.push_back(communicator_.all_reduce(flat_.gradients(bucket.offset, bucket.count), ReduceOp::average));
 }
 
+const std::vector<bool>& GradientSync::prepare_update() {
+  if (has_local_gradients_) {
+    fail(ErrorKind::usage, "the optimizer was to use gradients that the ranks have not averaged",
+         "end the step with a backward outside no_sync(), or call synchronize()");
+  }
+  flat_.check_in_place(infos_);
+  for (std::size_t i = 0; i < infos_.size(); ++i) {
+    has_gradient_[i] = is_used(i);
+    if (has_gradient_[i]) flat_.adopt_gradient(static_cast<int>(i), infos_[i].name);
+  }
+  return has_gradient_;
+}
+
+// Whether nobody has dropped, replaced or zeroed a gradient since it was synchronised, by any function there is for it.
+bool GradientSync::still_synchronised() const {
+  if (!synchronised_) return false;
+  for (std::size_t i = 0; i < infos_.size(); ++i) {
+    if (has_gradient_[i] != is_used(i)) return false;
+    if (has_gradient_[i] && !flat_.holds_gradient(static_cast<int>(i), versions_[i])) return false;
+  }
+  return true;
+}
+
 void GradientSync::synchronize() {
-  if (synchronised_) return;
+  if (still_synchronised()) return;
   const auto begin = std::chrono::steady_clock::now();
   const c10::AutoGradMode no_graph(false);
   fill_missing_slots();
@@ -101,6 +127,7 @@ void GradientSync::synchronize() {
     timing_.bytes = plan_.total_count * infos_[0].element_bytes;
   }
   prepare_next_backward();
+  for (std::size_t i = 0; i < infos_.size(); ++i) versions_[i] = flat_.gradient_version(static_cast<int>(i));
   synchronised_ = true;
   has_local_gradients_ = false;
 }

@@ -33,6 +33,9 @@ class GradientSync {
   // See DataParallel::synchronize.
   void synchronize();
 
+  // See DataParallel::prepare_update.
+  const std::vector<bool>& prepare_update();
+
   bool has_local_gradients() const { return has_local_gradients_; }
   const std::vector<bool>& has_gradient() const { return has_gradient_; }
   SyncTiming timing() const { return timing_; }
@@ -45,17 +48,19 @@ class GradientSync {
   void write_used_flags();
   void read_used_flags();
   void prepare_next_backward();
+  bool still_synchronised() const;
   bool is_used(std::size_t parameter) const { return flat_.tensors()[parameter].grad().defined(); }
 
   const std::vector<ParameterInfo>& infos_;
   const BucketPlan& plan_;
   FlatBuffers& flat_;
   Communicator& communicator_;
-  at::Tensor used_flags_;             // one element per parameter, at the end of the flat gradients
-  std::vector<int> bucket_of_;        // per parameter
-  std::vector<bool> ready_;           // per parameter: complete in this backward
-  std::vector<std::size_t> missing_;  // per bucket: slots not ready
-  std::size_t next_bucket_ = 0;       // the first that has not started
+  at::Tensor used_flags_;                // one element per parameter, at the end of the flat gradients
+  std::vector<int> bucket_of_;           // per parameter
+  std::vector<std::uint32_t> versions_;  // per parameter: of its gradient's view when it was synchronised
+  std::vector<bool> ready_;              // per parameter: complete in this backward
+  std::vector<std::size_t> missing_;     // per bucket: slots not ready
+  std::size_t next_bucket_ = 0;          // the first that has not started
   std::vector<Work> works_;
   std::vector<bool> has_gradient_;
   bool synchronising_ = true;

@@ -24,12 +24,12 @@ at::Tensor part(const at::Tensor& message, std::int64_t first_word, const at::Te
 
 }  // namespace
 
-void broadcast_packed(Communicator& communicator, const std::vector<at::Tensor>& tensors, int root) {
+void broadcast_packed(Communicator& communicator, const std::vector<at::Tensor>& tensors, at::Device device, int root) {
   const c10::AutoGradMode no_graph(false);
   std::int64_t words = 0;
   for (const auto& tensor : tensors) words += words_of(tensor);
   if (words == 0 || communicator.size() == 1) return;
-  const auto message = at::empty({words}, at::TensorOptions(at::kLong).device(tensors[0].device()));
+  const auto message = at::empty({words}, at::TensorOptions(at::kLong).device(device));
   const auto for_each_part = [&](const auto& visit) {
     std::int64_t first_word = 0;
     for (const auto& tensor : tensors) {

@@ -9,8 +9,8 @@
 
 namespace lockstep {
 
-// Every tensor ends with root's bits; any shapes, strides and types, of equal sizes on all ranks. One collective,
-// whatever their number; none for an empty list.
-void broadcast_packed(Communicator& communicator, const std::vector<at::Tensor>& tensors, int root);
+// Every tensor ends with root's bits; any shapes, strides, types and devices, of equal sizes on all ranks. One
+// collective in memory of `device`, which must be one that the communicator works on; none for an empty list.
+void broadcast_packed(Communicator& communicator, const std::vector<at::Tensor>& tensors, at::Device device, int root);
 
 }  // namespace lockstep

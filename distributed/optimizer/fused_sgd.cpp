@@ -36,11 +36,7 @@ FusedSgd::FusedSgd(DataParallel& model, SgdOptions options)
 }
 
 void FusedSgd::step() {
-  if (model_.has_local_gradients()) {
-    fail(ErrorKind::usage, "the optimizer was to use gradients that the ranks have not averaged",
-         "end the step with a backward outside no_sync(), or call synchronize()");
-  }
-  const auto& used = model_.has_gradient();
+  const auto& used = model_.prepare_update();
   const auto update = [&](std::int64_t offset, std::int64_t count, bool first) {
     const auto part = [&](const at::Tensor& flat) { return flat.defined() ? flat.narrow(0, offset, count) : flat; };
     update_sgd(part(model_.flat_parameters()), part(model_.flat_gradients()), part(momentum_), options_, first);

@@ -159,6 +159,7 @@ void TrainLoop::show_progress(Clock::time_point now) {
 }
 
 void TrainLoop::evaluate_now() {
+  model_.broadcast_buffers();  // one model is tested, not one per rank
   evaluation_ = evaluate(task_.module, task_.forward, task_.test, model_.communicator(), session_.device());
   evaluated_step_ = step_;
   report_.evaluation(epoch_, step_, *evaluation_);

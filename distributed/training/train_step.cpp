@@ -18,6 +18,7 @@ StepResult TrainStep::operator()(std::int64_t step, bool spoil) {
   const std::int64_t step_samples = samples_ahead();
   StepResult result;
   parts_.model.zero_grad();
+  parts_.model.broadcast_buffers();
   for (std::int64_t micro_batch = 1; result.global_samples < step_samples; ++micro_batch) {
     if (!parts_.source.next(batch_)) break;
     result.global_samples += batch_.global_count;

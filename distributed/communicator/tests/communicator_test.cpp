@@ -65,6 +65,25 @@ TEST_P(CommunicatorTest, LargeCount) {
   }
 }
 
+// The sum of all ranks lies beyond float16's largest value, their mean does not.
+TEST_P(CommunicatorTest, AveragesOfFloat16DoNotOverflow) {
+  for (const std::int64_t count : {5, 40'000}) {
+    const auto memory = communicator_->allocate(count * 2 * communicator_->size());
+    std::vector<std::uint16_t> foreign(static_cast<std::size_t>(count * communicator_->size()));
+    for (void* const place : {memory->data(), static_cast<void*>(foreign.data())}) {
+      auto* const values = static_cast<std::uint16_t*>(place);
+      std::fill_n(values, count * communicator_->size(), float_to_float16(40'000));
+      communicator_->all_reduce({values, count, DataType::float16}, ReduceOp::average).wait();
+      for (std::int64_t i = 0; i < count; ++i) ASSERT_EQ(float16_to_float(values[i]), 40'000) << i << " of " << count;
+      std::vector<std::uint16_t> part(static_cast<std::size_t>(count));
+      const Buffer input{values, count * communicator_->size(), DataType::float16};
+      communicator_->reduce_scatter(input, {part.data(), count, DataType::float16}, ReduceOp::average).wait();
+      for (std::int64_t i = 0; i < count; ++i) ASSERT_EQ(float16_to_float(part[static_cast<std::size_t>(i)]), 40'000);
+      EXPECT_EQ(float16_to_float(values[0]), 40'000) << "the input was changed";
+    }
+  }
+}
+
 // 10,000 calls over all backends in the list below, several under way at once, buffers rewritten in between.
 TEST_P(CommunicatorTest, RandomCollectives) {
   testing::RandomCollectives(*communicator_, 21, 400).run(1000);
