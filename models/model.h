@@ -8,18 +8,23 @@
 
 namespace lockstep {
 
-// The shape of the samples a model is made for.
+// The samples a model is made for: images, or, when sequence_length is above 0, sequences of tokens.
 struct ModelInput {
   std::int64_t channels = 3;
   std::int64_t height = 32;  // pixels
   std::int64_t width = 32;   // pixels
   std::int64_t classes = 10;
+  std::int64_t sequence_length = 0;  // tokens of a sample; 0: the samples are images
+  std::int64_t vocabulary = 0;       // of tokens: 0 .. vocabulary - 1
 };
 
 class Model : public torch::nn::Module {
  public:
-  // input: [n, channels, height, width], floating, on the parameters' device; n may be 0.
-  // Returns the logits, [n, classes]. Throws c10::Error when the shape is not the one the model was made for.
+  // Of images. input: [n, channels, height, width], floating, on the parameters' device; n may be 0.
+  // Returns the logits, [n, classes].
+  // Of tokens. input: [n, t], int64 in [0, vocabulary), t at most what the model was made for. Returns the logits of
+  // each next token, [n, t, vocabulary].
+  // Throws c10::Error when the shape is not the one the model was made for.
   virtual at::Tensor forward(const at::Tensor& input) = 0;
 };
 

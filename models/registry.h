@@ -10,8 +10,12 @@
 
 namespace lockstep {
 
+enum class Samples { images, tokens };
+
 // Sorted.
 std::vector<std::string> model_names();
+// Those that are made for such samples, sorted.
+std::vector<std::string> model_names(Samples samples);
 
 // A new model with initial values drawn from torch's default CPU generator (torch::manual_seed), on the CPU, in
 // training mode. Throws std::invalid_argument for a name that is not in model_names() and for an input the model cannot

@@ -1,6 +1,9 @@
 #include "lockstep/models/registry.h"
 
+#include <ATen/ops/equal.h>
+#include <ATen/ops/randint.h>
 #include <ATen/ops/randn.h>
+#include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
 
 #include <stdexcept>
@@ -46,7 +49,7 @@ TEST(Models, CifarNetFitsOtherImages) {
 }
 
 TEST(Models, AnEmptyBatchGivesNoLogits) {
-  for (const auto& name : model_names()) {
+  for (const auto& name : model_names(Samples::images)) {
     EXPECT_EQ(make_model(name, {})->forward(at::randn({0, 3, 32, 32})).sizes(), (std::vector<std::int64_t>{0, 10}))
         << name;
   }
@@ -57,7 +60,71 @@ TEST(Models, RefusalsSayTheValueAndTheLimit) {
             "images of 15x40 pixels are too small for cifar_net, which needs at least 16x16");
   EXPECT_EQ(refusal("cifar_net", {.classes = 0}), "cifar_net needs at least 1 class, not 0");
   EXPECT_EQ(refusal("mlp", {.channels = -3}), "mlp needs at least 1 channel, not -3");
+  EXPECT_EQ(refusal("resnet18", {.height = 8, .width = 40}),
+            "images of 8x40 pixels are too small for resnet18, which needs at least 9x9");
+  EXPECT_EQ(refusal("resnet50", {.channels = 0}), "resnet50 needs at least 1 channel, not 0");
+  EXPECT_EQ(refusal("vit_small", {.height = 30, .width = 32}),
+            "images of 30x32 pixels cannot be cut into the patches of 4x4 that vit_small sees; it needs sides that are "
+            "multiples of 4");
+  EXPECT_EQ(refusal("vit_small", {.height = 96, .width = 8}),
+            "images of 96x8 pixels are too small for vit_small, which needs at least 16x16");
   EXPECT_EQ(refusal("cifar-net", {}), "there is no model named 'cifar-net'");
+  EXPECT_EQ(refusal("mlp", {.sequence_length = 64, .vocabulary = 256}), "mlp takes images, not sequences of 64 tokens");
+  EXPECT_EQ(refusal("gpt2", {}), "gpt2 takes tokens, not images of 32x32");
+  EXPECT_EQ(refusal("gpt2_tiny", {.sequence_length = 129, .vocabulary = 256}),
+            "sequences of 129 tokens are too long for gpt2_tiny, which sees at most 128");
+  EXPECT_EQ(refusal("gpt2_tiny", {.sequence_length = 8}), "gpt2_tiny needs a vocabulary of at least 1 token, not 0");
+}
+
+TEST(Models, ResNetsHaveTorchvisionsSizes) {
+  const ModelInput imagenet{.height = 224, .width = 224, .classes = 1000};
+  EXPECT_EQ(parameter_count(*make_model("resnet18", imagenet)), 11'689'512);
+  EXPECT_EQ(parameter_count(*make_model("resnet34", imagenet)), 21'797'672);
+  EXPECT_EQ(parameter_count(*make_model("resnet50", imagenet)), 25'557'032);
+}
+
+TEST(Models, ResNetsStemFollowsTheLargerSide) {
+  const auto stem = [](std::int64_t height, std::int64_t width) {
+    return make_model("resnet18", {.height = height, .width = width})->named_parameters()["conv1.weight"].size(3);
+  };
+  EXPECT_EQ(stem(64, 64), 3);
+  EXPECT_EQ(stem(65, 32), 7);
+  EXPECT_EQ(stem(32, 65), 7);
+}
+
+TEST(Models, ResNetTrainsOnOneSampleOfTheSmallestImage) {
+  for (const std::int64_t width : {9, 65}) {
+    const auto model = make_model("resnet18", {.height = 9, .width = width});
+    EXPECT_EQ(model->forward(at::randn({1, 3, 9, width})).sizes(), (std::vector<std::int64_t>{1, 10}));
+  }
+}
+
+TEST(Models, VitSmallHasTimmsSize) {
+  EXPECT_EQ(parameter_count(*make_model("vit_small", {.height = 224, .width = 224, .classes = 1000})), 22'050'664);
+}
+
+TEST(Models, Gpt2HasHuggingFacesNamesAndSize) {
+  const auto model = make_model("gpt2", {.sequence_length = 1024, .vocabulary = 50257});
+  EXPECT_EQ(parameter_count(*model), 124'439'808);
+  const auto parameters = model->named_parameters();
+  EXPECT_EQ(parameters["transformer.h.11.mlp.c_proj.weight"].sizes(), (std::vector<std::int64_t>{3072, 768}));
+}
+
+TEST(Models, Gpt2SeesNothingOfLaterTokens) {
+  const auto model = make_model("gpt2_tiny", {.sequence_length = 9, .vocabulary = 50});
+  const auto tokens = at::randint(50, {2, 9}, at::kLong);
+  auto changed = tokens.clone();
+  changed.select(1, 6).add_(1).remainder_(50);
+  const auto before = model->forward(tokens), after = model->forward(changed);
+  EXPECT_TRUE(at::equal(before.narrow(1, 0, 6), after.narrow(1, 0, 6)));
+  for (std::int64_t i = 6; i < 9; ++i) EXPECT_FALSE(at::equal(before.select(1, i), after.select(1, i))) << i;
+}
+
+TEST(Models, AnEmptyBatchOfTokensGivesNoLogits) {
+  for (const auto& name : model_names(Samples::tokens)) {
+    const auto model = make_model(name, {.sequence_length = 9, .vocabulary = 50});
+    EXPECT_EQ(model->forward(at::zeros({0, 9}, at::kLong)).sizes(), (std::vector<std::int64_t>{0, 9, 50})) << name;
+  }
 }
 
 TEST(Models, MlpTakesAnyShape) {

@@ -1,0 +1,1 @@
+"""The networks in Python, each as its authors publish it."""
