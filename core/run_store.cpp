@@ -69,7 +69,13 @@ Result<RunDirectory> RunDirectory::create(const Workspace& workspace, const std:
 Result<RunDirectory> RunDirectory::open(const fs::path& directory) {
   std::error_code error;
   const fs::path path = fs::canonical(directory, error);
-  if (error || !fs::is_regular_file(path / "run.json", error))
+  const bool is_run = !error && fs::is_regular_file(path / "run.json", error);
+  if (error == std::errc::permission_denied)
+    return Error{ErrorKind::environment,
+                 "cannot look into the run directory " + directory.string() + ": " + error.message(),
+                 {},
+                 "it belongs to another user: ask for the right to read it"};
+  if (!is_run)
     return Error{ErrorKind::usage,
                  directory.string() + " is not a run directory: it has no run.json",
                  {},
@@ -90,7 +96,11 @@ fs::path RunDirectory::attempt_directory(int attempt) const {
 void RunDirectory::write_record(const Json& record) const {
   const fs::path path = path_ / "run.json";
   if (fs::exists(path)) fail(ErrorKind::usage, "run.json is written once, and it is there already", {}, path.string());
-  publish_file(path, text_of(record, 2) + "\n");
+  correct_record(record);
+}
+
+void RunDirectory::correct_record(const Json& record) const {
+  publish_file(path_ / "run.json", text_of(record, 2) + "\n");
 }
 
 Json RunDirectory::record() const {
@@ -110,6 +120,11 @@ void RunDirectory::request_cancel(const std::string& who) const {
   if (cancel_requested()) return;
   const Json request{{"who", who}, {"time", unix_time()}};
   publish_file(path_ / contract::kControl / "cancel", text_of(request, -1) + "\n");
+}
+
+bool RunDirectory::is_removed() const {
+  std::error_code ignored;
+  return fs::status(path_ / "run.json", ignored).type() == fs::file_type::not_found;
 }
 
 bool RunDirectory::cancel_requested() const {

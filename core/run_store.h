@@ -83,7 +83,7 @@ class RunDirectory {
   // Claims EXPERIMENT_<unix seconds>_<8 hex> by mkdir (tries again on a collision) and makes the folders of
   // run_contract.h with mode 0700. Usage error for a bad experiment name; environment error when not writable.
   static Result<RunDirectory> create(const Workspace& workspace, const std::string& experiment);
-  // An existing run directory. Usage error when it has no run.json.
+  // An existing run directory. Usage error when it has no run.json, environment error when that cannot be told.
   static Result<RunDirectory> open(const std::filesystem::path& directory);
 
   const std::filesystem::path& path() const { return path_; }
@@ -93,6 +93,8 @@ class RunDirectory {
 
   // run.json, exactly once (usage error the second time).
   void write_record(const nlohmann::ordered_json& record) const;
+  // Replaces it, by the submitting program before any supervisor reads it: the snapshot is not what was planned.
+  void correct_record(const nlohmann::ordered_json& record) const;
   nlohmann::ordered_json record() const;  // throws Failure(corrupt_data) naming the file
 
   // Supervisor only. One O_APPEND write of one line, then fsync; sequence and time are filled in.
@@ -116,6 +118,8 @@ class RunDirectory {
   // control/cancel: who asked, when. Idempotent.
   void request_cancel(const std::string& who) const;
   bool cancel_requested() const;
+  // run.json is gone for good (and not only unreadable for the moment): someone removed the run.
+  bool is_removed() const;
 
  private:
   explicit RunDirectory(std::filesystem::path path) : path_(std::move(path)) {}

@@ -71,8 +71,10 @@ Error too_large(const fs::path& source, const SourceTree& tree, std::int64_t byt
   return error;
 }
 
+}  // namespace
+
 // One text per file that tells all that matters: no two different trees give the same sequence of them.
-std::string digest_of(const std::vector<SnapshotFile>& files) {
+std::string snapshot_digest(const std::vector<SnapshotFile>& files) {
   Sha256 digest;
   for (const SnapshotFile& file : files) {
     const std::string kind = !file.link_target.empty() ? "link" : file.executable ? "program" : "file";
@@ -82,8 +84,6 @@ std::string digest_of(const std::vector<SnapshotFile>& files) {
   }
   return digest.hex();
 }
-
-}  // namespace
 
 Result<SnapshotPlan> plan_snapshot(const fs::path& source, std::int64_t limit_bytes, std::int64_t limit_files) try {
   std::error_code error;
@@ -101,7 +101,7 @@ Result<SnapshotPlan> plan_snapshot(const fs::path& source, std::int64_t limit_by
   plan.files = std::move(tree.files);
   for (SnapshotFile& file : plan.files)
     if (file.link_target.empty()) file.sha256 = sha256_file(plan.source / file.path);
-  plan.digest = digest_of(plan.files);
+  plan.digest = snapshot_digest(plan.files);
   return plan;
 } catch (const Failure& failure) {
   return failure.error();

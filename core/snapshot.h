@@ -29,17 +29,22 @@ struct SnapshotPlan {
 
 // Walks and hashes. Left out: .git and .lockstep at any depth; ./outputs and ./logs, which are the run's own; what the
 // ignore file names (that file of the source directory, and files of the same name below it, as git does); sockets,
-// devices and pipes; empty folders. Usage error: above a limit (names the ten largest files and the ignore line to add;
+// devices and pipes; empty folders; the files that this process' own output and error stream go to, which grow while it
+// looks. Usage error: above a limit (names the ten largest files and the ignore line to add;
 // nothing was read by then), a file that cannot be read, a link that is absolute or leads out of the directory.
 Result<SnapshotPlan> plan_snapshot(const std::filesystem::path& source, std::int64_t limit_bytes,
                                    std::int64_t limit_files);
 
-// Copies the plan's files into `destination` (created) and verifies each digest while copying; a file that changed
-// meanwhile is an environment error that names it. On an error nothing is left behind. The copies are read-only.
-Result<std::filesystem::path> take_snapshot(const SnapshotPlan& plan, const std::filesystem::path& destination);
+// SnapshotPlan::digest of these files.
+std::string snapshot_digest(const std::vector<SnapshotFile>& files);
 
-// A writable copy of the snapshot in `snapshot`, made in `work` (created): where the ranks run. Throws
-// Failure(environment).
+// Copies the plan's files into `destination` (created) and returns the plan of what was copied: a file that changed
+// since it was planned is copied until two looks agree, at most three times, and then has the size and digest of its
+// copy. On an error (environment) nothing is left behind. The copies are read-only.
+Result<SnapshotPlan> take_snapshot(SnapshotPlan plan, const std::filesystem::path& destination);
+
+// A writable copy of the snapshot in `snapshot`, whose files must be as `plan` says, made in `work` (created): where
+// the ranks run. Throws Failure(environment).
 void copy_snapshot(const SnapshotPlan& plan, const std::filesystem::path& snapshot, const std::filesystem::path& work);
 
 }  // namespace lockstep

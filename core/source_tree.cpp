@@ -29,7 +29,12 @@ struct Layer {
 
 class Walk {
  public:
-  Walk(fs::path source, std::size_t most_files) : source_(std::move(source)), most_files_(most_files) {}
+  Walk(fs::path source, std::size_t most_files) : source_(std::move(source)), most_files_(most_files) {
+    for (const int stream : {STDOUT_FILENO, STDERR_FILENO}) {
+      struct stat status {};
+      if (::fstat(stream, &status) == 0) own_outputs_.push_back(status);
+    }
+  }
 
   SourceTree run() {
     for (const char* name : kIgnoreFiles) {
@@ -97,7 +102,18 @@ class Walk {
       add_file(path, status);
   }
 
+  // Where this process' own words go: `lockstep submit … > log.txt` in the source directory.
+  bool is_own_output(const struct stat& status) const {
+    return std::any_of(own_outputs_.begin(), own_outputs_.end(), [&](const struct stat& own) {
+      return own.st_dev == status.st_dev && own.st_ino == status.st_ino;
+    });
+  }
+
   void add_file(const std::string& path, const struct stat& status) {
+    if (is_own_output(status)) {
+      tree_.notices.push_back("./" + path + " takes what this command prints: it is not part of the snapshot");
+      return;
+    }
     if (::access((source_ / path).c_str(), R_OK) != 0)
       refuse(source_ / path, std::string("cannot be read: ") + std::strerror(errno), path);
     keep({path, static_cast<std::int64_t>(status.st_size), (status.st_mode & S_IXUSR) != 0, {}, {}});
@@ -140,6 +156,7 @@ class Walk {
 
   fs::path source_;
   std::size_t most_files_;
+  std::vector<struct stat> own_outputs_;
   SourceTree tree_;
   std::vector<Layer> layers_;
 };

@@ -32,7 +32,8 @@ Result<Submission> plan_submission(const Estimator& estimator, const LocalMachin
                                    const OptionTableBase::Origins& origins = {});
 
 // Creates the run, takes the snapshot, starts the detached supervisor and returns. command_line: what the user typed.
-// Throws Failure. Where the run exists by then, it is marked Failed with the cause first.
+// Throws Failure. Where only the supervisor could not be started, the run stays and is marked Failed with the cause;
+// else nothing of it is left.
 RunDirectory execute(const Submission& submission, const Workspace& workspace, const LocalMachine& machine,
                      const std::vector<std::string>& command_line);
 

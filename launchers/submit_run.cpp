@@ -30,8 +30,15 @@ std::string command_line_text(std::vector<std::string> words, const KeyValues& v
   return quote_words(words);
 }
 
+Json snapshot_record(const SnapshotPlan& snapshot) {
+  return {{"source", snapshot.source.string()},
+          {"digest", snapshot.digest},
+          {"ignore_file", snapshot.ignore_file},
+          {"files", snapshot.files.size()},
+          {"bytes", snapshot.total_bytes}};
+}
+
 Json make_record(const Submission& submission, const RunDirectory& run, const std::vector<std::string>& command_line) {
-  const SnapshotPlan& snapshot = submission.snapshot;
   std::error_code gone;
   Json record{{"format", 1},
               {"id", run.id()},
@@ -47,12 +54,7 @@ Json make_record(const Submission& submission, const RunDirectory& run, const st
               {"target", submission.launch.target},
               {"estimator", to_json(submission.estimator)},
               {"launch_plan", to_json(submission.launch)},
-              {"snapshot",
-               {{"source", snapshot.source.string()},
-                {"digest", snapshot.digest},
-                {"ignore_file", snapshot.ignore_file},
-                {"files", snapshot.files.size()},
-                {"bytes", snapshot.total_bytes}}}};
+              {"snapshot", snapshot_record(submission.snapshot)}};
   if (submission.git) record["git"] = to_json(*submission.git);
   return record;
 }
@@ -65,10 +67,15 @@ void write_tags(const RunDirectory& run, const KeyValues& tags) {
 }
 
 // Ranks may write where they run; the snapshot stays as it was taken.
-void make_work_directory(const Submission& submission, const RunDirectory& run) {
-  const fs::path snapshot = take_snapshot(submission.snapshot, run.path() / "snapshot").value();
+void make_work_directory(const Submission& submission, const RunDirectory& run, Json record) {
+  const fs::path snapshot = run.path() / "snapshot";
+  const SnapshotPlan taken = take_snapshot(submission.snapshot, snapshot).value();
+  if (taken.digest != submission.snapshot.digest) {
+    record["snapshot"] = snapshot_record(taken);
+    run.correct_record(record);
+  }
   const fs::path work = run.path() / submission.launch.work_directory;
-  copy_snapshot(submission.snapshot, snapshot, work);
+  copy_snapshot(taken, snapshot, work);
   for (const char* folder : {contract::kOutputs, contract::kLogs})
     fs::create_directory_symlink(fs::path("..") / folder, work / folder);
 }
@@ -117,15 +124,16 @@ RunDirectory execute(const Submission& submission, const Workspace& workspace, c
                      const std::vector<std::string>& command_line) {
   const RunDirectory run = RunDirectory::create(workspace, submission.estimator.experiment).value();
   try {
-    run.write_record(make_record(submission, run, command_line));
-  } catch (const std::exception&) {
+    const Json record = make_record(submission, run, command_line);
+    run.write_record(record);
+    write_tags(run, submission.estimator.tags);
+    make_work_directory(submission, run, record);
+  } catch (const std::exception& e) {
     std::error_code ignored;
-    fs::remove_all(run.path(), ignored);  // without a record it would be no run, and nobody would know what it was
-    throw;
+    fs::remove_all(run.path(), ignored);  // it never was a run: the history does not need it, a full disk the room
+    throw Failure(environment_error(e));
   }
   try {
-    write_tags(run, submission.estimator.tags);
-    make_work_directory(submission, run);
     start_supervisor(submission, run, machine);
   } catch (const std::exception& e) {
     Error error = environment_error(e);

@@ -124,6 +124,30 @@ TEST_F(RunStore, OpenNeedsARecord) {
   EXPECT_EQ(run.error().what, directory_.path().string() + " is not a run directory: it has no run.json");
 }
 
+// In a workspace that several users share, what one cannot read is still a run.
+TEST_F(RunStore, ARunOfAnotherUserIsNotCalledBroken) {
+  const RunDirectory run = new_run();
+  const uid_t self = ::geteuid();
+  fs::permissions(run.path(), fs::perms::none);
+  for (fs::path path = run.path().parent_path(); self == 0 && path != "/"; path = path.parent_path())
+    if (path.string().starts_with(directory_.path().string())) ::chmod(path.c_str(), 0711);
+  const int given_up = self == 0 ? ::seteuid(65534) : 0;  // root may read everything
+  const auto opened = RunDirectory::open(run.path());
+  const int taken_back = self == 0 ? ::seteuid(self) : 0;
+  ASSERT_EQ(std::pair(given_up, taken_back), std::pair(0, 0));
+  fs::permissions(run.path(), fs::perms::owner_all);
+  ASSERT_FALSE(opened);
+  EXPECT_EQ(opened.error().kind, ErrorKind::environment);
+  EXPECT_EQ(opened.error().what, "cannot look into the run directory " + run.path().string() + ": Permission denied");
+}
+
+TEST_F(RunStore, ARemovedRunIsKnownAsSuch) {
+  const RunDirectory run = new_run();
+  EXPECT_FALSE(run.is_removed());
+  fs::remove_all(run.path());
+  EXPECT_TRUE(run.is_removed());
+}
+
 TEST_F(RunStore, EventsComeBackAsWritten) {
   const RunDirectory run = new_run();
   EndCause cause{"signal", {}, 9, 1, "node07", "rank 1 was killed", "look at the memory", {"last", "lines\n"}};

@@ -6,8 +6,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <fstream>
 #include <functional>
+#include <thread>
 
 #include "lockstep/core/process.h"
 #include "lockstep/core/publish.h"
@@ -62,7 +64,8 @@ TEST_F(Snapshot, OddNamesAreKept) {
   const Names odd{"\x80\xff not utf8", " leading", "new\nline", "quote'\"", "trailing "};
   for (const std::string& name : odd) put(name, name);
   put("-dash");
-  const auto taken = take_snapshot(plan().value(), directory_.path() / "snap").value();
+  const fs::path taken = directory_.path() / "snap";
+  take_snapshot(plan().value(), taken).value();
   for (const std::string& name : odd) EXPECT_EQ(read_file(taken / name), name);
 }
 
@@ -144,7 +147,8 @@ TEST_F(Snapshot, LinksInsideAreKeptAsLinks) {
   fs::create_symlink("nowhere", source_ / "dangling");
   fs::create_directory_symlink("dir", source_ / "folder");
   EXPECT_EQ(names(), (Names{"dangling", "dir/back", "dir/file", "folder", "link"}));
-  const auto taken = take_snapshot(plan().value(), directory_.path() / "snap").value();
+  const fs::path taken = directory_.path() / "snap";
+  take_snapshot(plan().value(), taken).value();
   EXPECT_EQ(fs::read_symlink(taken / "dir/back"), "../link");
   EXPECT_EQ(read_file(taken / "dir/back"), "text");
 }
@@ -226,7 +230,8 @@ TEST_F(Snapshot, CopiesAreExactAndReadOnly) {
   put("bin/tool", std::string(700'001, 'b'), 0755);
   put("empty", "");
   const SnapshotPlan planned = plan().value();
-  const auto taken = take_snapshot(planned, directory_.path() / "snap").value();
+  const fs::path taken = directory_.path() / "snap";
+  EXPECT_EQ(take_snapshot(planned, taken)->digest, planned.digest);
   EXPECT_EQ(read_file(taken / "bin/tool"), std::string(700'001, 'b'));
   EXPECT_EQ(fs::status(taken / "bin/tool").permissions(), fs::perms(0500));
   EXPECT_EQ(fs::status(taken / "empty").permissions(), fs::perms(0400));
@@ -238,20 +243,48 @@ TEST_F(Snapshot, CopiesAreExactAndReadOnly) {
   EXPECT_EQ(read_file(taken / "empty"), "");
 }
 
-TEST_F(Snapshot, AFileThatChangedMeanwhileIsNamedAndNothingIsLeft) {
+// Someone writes a log, or saves a source, while a run is submitted.
+TEST_F(Snapshot, AFileThatChangedMeanwhileIsTakenAsItIsCopied) {
   put("a", "aa");
   put("sub/b", "bb");
   const SnapshotPlan planned = plan().value();
-  put("sub/b", "b!");
+  put("sub/b", "b!!");
+  const SnapshotPlan taken = take_snapshot(planned, directory_.path() / "snap").value();
+  EXPECT_EQ(read_file(directory_.path() / "snap/sub/b"), "b!!");
+  EXPECT_NE(taken.digest, planned.digest);
+  EXPECT_EQ(taken.digest, plan()->digest);
+  EXPECT_EQ(taken.files[1].sha256, sha256("b!!"));
+  EXPECT_EQ(taken.total_bytes, 5);
+  copy_snapshot(taken, directory_.path() / "snap", directory_.path() / "work");
+  EXPECT_EQ(read_file(directory_.path() / "work/sub/b"), "b!!");
+}
+
+// However fast it grows: the copies end, and agree with their digest.
+TEST_F(Snapshot, AFileThatGrowsAllTheTimeIsTaken) {
+  put("log");
+  const SnapshotPlan planned = plan().value();
+  std::atomic<bool> stop = false;
+  std::thread writer([&] {
+    std::ofstream log(source_ / "log", std::ios::app);
+    while (!stop) log << "one more line\n" << std::flush;
+  });
+  const auto taken = take_snapshot(planned, directory_.path() / "snap");
+  stop = true;
+  writer.join();
+  ASSERT_TRUE(taken);
+  EXPECT_EQ(taken->files[0].sha256, sha256(read_file(directory_.path() / "snap/log")));
+}
+
+TEST_F(Snapshot, AFileThatIsGoneMeanwhileIsNamedAndNothingIsLeft) {
+  put("a", "aa");
+  put("sub/b", "bb");
+  const SnapshotPlan planned = plan().value();
+  fs::remove(source_ / "sub/b");
   const auto taken = take_snapshot(planned, directory_.path() / "snap");
   ASSERT_FALSE(taken);
   EXPECT_EQ(taken.error().kind, ErrorKind::environment);
-  EXPECT_EQ(taken.error().where, (source_ / "sub/b").string());
-  EXPECT_EQ(taken.error().what, "changed while it was copied into the snapshot");
+  EXPECT_EQ(taken.error().what, "cannot read " + (source_ / "sub/b").string() + ": No such file or directory");
   EXPECT_FALSE(fs::exists(directory_.path() / "snap"));
-  fs::remove(source_ / "sub/b");
-  EXPECT_EQ(take_snapshot(planned, directory_.path() / "snap").error().what,
-            "cannot read " + (source_ / "sub/b").string() + ": No such file or directory");
 }
 
 TEST_F(Snapshot, WhatIsThereAlreadyIsNotTouched) {
