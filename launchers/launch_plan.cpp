@@ -82,7 +82,8 @@ void add_environment(LaunchPlan& plan, const Estimator& estimator, const LocalMa
   if (estimator.use_gpu) environment["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID";
   if (machine.root) {
     environment["OMPI_ALLOW_RUN_AS_ROOT"] = environment["OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"] = "1";
-    note(warnings, "running as root: Open MPI is told to allow it");
+    const bool by_mpirun = plan.launch_argv.front() == machine.mpirun;
+    if (by_mpirun) note(warnings, "running as root: Open MPI is told to allow it");
   }
   plan.inherited = kInherited;
   for (const auto& [name, value] : estimator.environment_variables) {

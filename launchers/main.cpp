@@ -1,6 +1,14 @@
 // The `lockstep` program: a table of subcommands and the way to one of them.
+#include <fcntl.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
 #include <exception>
+#include <filesystem>
 #include <iostream>
+#include <string>
 
 #include "lockstep/core/error.h"
 #include "lockstep/launchers/commands/commands.h"
@@ -37,6 +45,35 @@ int dispatch(const Arguments& words) {
   return run_companion(name, rest);
 }
 
+// A stream that the caller closed (">&-") would else be the next file that is opened: a run's record, for example.
+void fill_missing_streams() {
+  for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+    if (::fcntl(stream, F_GETFD) < 0 && errno == EBADF) {
+      // The lowest free descriptor is this one. Writing to it fails, as it should.
+      if (::open("/dev/null", stream == STDIN_FILENO ? O_WRONLY : O_RDONLY) != stream) return;
+    }
+}
+
+// What std::cout was given did not all arrive. Said on stderr, unless the reader of a pipe has just gone ("| head").
+bool is_output_lost() {
+  std::cout.flush();
+  if (std::cout) return false;
+  const int code = errno;
+  pollfd output{STDOUT_FILENO, POLLOUT, 0};
+  const bool reader_gone = ::poll(&output, 1, 0) > 0 && (output.revents & POLLERR) != 0;
+  if (!reader_gone)
+    std::cerr << "lockstep: the output could not be written"
+              << (code != 0 ? std::string(": ") + std::strerror(code) : "") << '\n';
+  return !reader_gone;
+}
+
+Error explain(const std::exception& e) {
+  std::error_code error;
+  static_cast<void>(std::filesystem::current_path(error));
+  if (dynamic_cast<const std::filesystem::filesystem_error*>(&e) == nullptr || !error) return to_error(e);
+  return {ErrorKind::environment, "the current directory does not exist any more", {}, "go to another one: cd"};
+}
+
 }  // namespace
 
 std::span<const Command> all_commands() { return kCommands; }
@@ -44,11 +81,14 @@ std::span<const Command> all_commands() { return kCommands; }
 }  // namespace lockstep
 
 int main(int argc, char** argv) {
+  lockstep::fill_missing_streams();
+  int code = 0;
   try {
-    return lockstep::dispatch({argv + 1, argv + argc});
+    code = lockstep::dispatch({argv + 1, argv + argc});
   } catch (const std::exception& e) {
-    const lockstep::Error error = lockstep::to_error(e);
+    const lockstep::Error error = lockstep::explain(e);
     std::cerr << "lockstep: " << error.message() << '\n';
-    return lockstep::exit_code(error.kind);
+    code = lockstep::exit_code(error.kind);
   }
+  return lockstep::is_output_lost() && code == 0 ? lockstep::exit_code(lockstep::ErrorKind::environment) : code;
 }

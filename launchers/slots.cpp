@@ -93,7 +93,7 @@ QueuePosition queue_position(std::vector<Ticket> tickets, const Ticket& mine, in
   return position;
 }
 
-Result<int> local_slots(const Workspace& workspace) {
+Result<int> local_slots(const Workspace* workspace) try {
   if (const char* text = std::getenv("LOCKSTEP_SLOTS"); text && *text) {
     char* end = nullptr;
     const long slots = std::strtol(text, &end, 10);
@@ -104,8 +104,8 @@ Result<int> local_slots(const Workspace& workspace) {
                    "unset it, or set it to the number of processes this machine should run at once"};
     return static_cast<int>(slots);
   }
-  const fs::path file = workspace.root() / "compute" / "local.ini";
-  if (fs::exists(file)) {
+  const fs::path file = workspace ? workspace->root() / "compute" / "local.ini" : fs::path();
+  if (std::error_code ignored; fs::exists(file, ignored)) {
     OptionTable<LocalTarget> table;
     table.add("slots", &LocalTarget::slots, "N", "processes this machine runs at once");
     LocalTarget target;
@@ -114,6 +114,8 @@ Result<int> local_slots(const Workspace& workspace) {
     return checked_slots(target.slots, file.string());
   }
   return usable_cores();
+} catch (const Failure& unreadable) {
+  return unreadable.error();
 }
 
 SlotQueue::SlotQueue(fs::path directory, std::string run_id, int slots, int capacity)

@@ -36,8 +36,9 @@ struct QueuePosition {
 QueuePosition queue_position(std::vector<Ticket> tickets, const Ticket& mine, int capacity);
 
 // How many slots this machine has for this workspace: LOCKSTEP_SLOTS, else `slots = N` in compute/local.ini, else the
-// whole cores this process may use. Usage error for a number below 1.
-Result<int> local_slots(const Workspace& workspace);
+// whole cores this process may use. workspace: nullptr when there is none yet. Usage error for what is no number of at
+// least 1.
+Result<int> local_slots(const Workspace* workspace);
 
 // One run's place in the queue of this machine. Gives the ticket back when it goes.
 class SlotQueue {

@@ -6,6 +6,7 @@
 #include "lockstep/core/dataset_registry.h"
 #include "lockstep/core/entry_script.h"
 #include "lockstep/core/words.h"
+#include "lockstep/launchers/slots.h"
 
 namespace lockstep {
 namespace {
@@ -30,6 +31,7 @@ class Planner {
     resolve_datasets();
     resolve_resume_from();
     plan_launch();
+    if (const auto slots = local_slots(workspace_); !slots) add(slots.error());  // the supervisor could only fail by it
     take_stock();
     if (!errors_.empty()) return combine(errors_);
     plan_.git = git_properties(plan_.snapshot.source);

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "lockstep/core/publish.h"
+#include "lockstep/core/words.h"
 #include "lockstep/launchers/commands/command_line.h"
 #include "lockstep/launchers/experiment.h"
 #include "lockstep/launchers/follow_log.h"
@@ -17,6 +18,7 @@ using Json = nlohmann::ordered_json;
 
 struct Request {
   Estimator estimator;
+  std::string job_file;  // "" when there is none
   bool dry_run = false;
   bool wait = false;
   bool show_output = false;
@@ -104,6 +106,7 @@ OptionTableBase::Origins read_request(const RequestTable& table, const Arguments
   OptionTableBase::Origins origins;
   if (!files.empty()) {
     check_is_job_file(files.front());
+    request.job_file = files.front();
     origins =
         estimator_options().parse_ini(read_file(files.front(), 1 << 20), files.front(), &request.estimator).value();
   }
@@ -117,6 +120,24 @@ OptionTableBase::Origins read_request(const RequestTable& table, const Arguments
   for (const auto& [name, where] : typed) origins[name] = where;
   if (dashes != arguments.end()) take_program({dashes + 1, arguments.end()}, request.estimator, origins, typed);
   return origins;
+}
+
+// A job file in the source directory goes into the snapshot, with whatever secrets it sets.
+std::string secret_note(const std::string& file, const Submission& submission) {
+  std::error_code error;
+  const fs::path inside = fs::canonical(file, error).lexically_relative(submission.snapshot.source);
+  const auto& files = submission.snapshot.files;
+  if (error || std::none_of(files.begin(), files.end(), [&](const SnapshotFile& one) { return one.path == inside; }))
+    return {};
+  Estimator written;
+  estimator_options().parse_ini(read_file(file, 1 << 20), file, &written).value();
+  const std::string text = read_file(file, 1 << 20);
+  for (const auto& [name, value] : written.environment_variables)
+    if (is_secret_name(name) && !value.empty() && text.find(value) != std::string::npos)
+      return file + " sets " + name + " and is copied into the run's snapshot with its value: write " + name +
+             " without a value there and set it where you submit, or leave the file out by a line in " +
+             (submission.snapshot.ignore_file.empty() ? ".lockstepignore" : submission.snapshot.ignore_file);
+  return {};
 }
 
 Json submitted_json(const RunDirectory& run, const std::vector<std::string>& notices) {
@@ -155,8 +176,11 @@ int submit_command(const Arguments& arguments) {
   const LocalMachine machine = probe_local_machine();
   // A dry run leaves nothing behind, not even a workspace.
   const auto existing = Workspace::from_config();
-  const Submission submission =
+  Submission submission =
       plan_submission(request.estimator, machine, existing ? &existing.value() : nullptr, origins).value();
+  if (!request.job_file.empty())
+    if (std::string note = secret_note(request.job_file, submission); !note.empty())
+      submission.notices.push_back(std::move(note));
   if (!request.json)
     for (const std::string& notice : submission.notices) std::cerr << "note: " << notice << '\n';
   if (request.dry_run) {

@@ -153,6 +153,9 @@ TEST(LaunchPlan, RootIsToldToMpiAndToTheUser) {
   const LaunchPlan plan = plan_local_launch(estimator_of("a", 2), machine, &warnings).value();
   EXPECT_EQ(plan.environment.at("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"), "1");
   EXPECT_EQ(warnings, (Words{"running as root: Open MPI is told to allow it"}));
+  warnings.clear();
+  plan_local_launch(estimator_of("a", 1), machine, &warnings).value();
+  EXPECT_EQ(warnings, Words{});  // no mpirun, no word of it
 }
 
 TEST(LaunchPlan, SecretsReachTheRanksButNotThePlan) {

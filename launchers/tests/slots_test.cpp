@@ -169,28 +169,28 @@ class LocalSlots : public ::testing::Test {
   Workspace workspace_;
 };
 
-TEST_F(LocalSlots, DefaultIsWhatThisProcessMayUse) { EXPECT_GE(local_slots(workspace_).value(), 1); }
+TEST_F(LocalSlots, DefaultIsWhatThisProcessMayUse) { EXPECT_GE(local_slots(&workspace_).value(), 1); }
 
 TEST_F(LocalSlots, FileThenEnvironment) {
   write_ini("slots = 7\n");
-  EXPECT_EQ(local_slots(workspace_).value(), 7);
+  EXPECT_EQ(local_slots(&workspace_).value(), 7);
   ::setenv("LOCKSTEP_SLOTS", "3", 1);
-  EXPECT_EQ(local_slots(workspace_).value(), 3);
+  EXPECT_EQ(local_slots(&workspace_).value(), 3);
 }
 
 TEST_F(LocalSlots, BadNumbersAreUsageErrors) {
   for (const char* text : {"0", "-1", "two", "3x", "99999999999999999999"}) {
     ::setenv("LOCKSTEP_SLOTS", text, 1);
-    const auto slots = local_slots(workspace_);
+    const auto slots = local_slots(&workspace_);
     ASSERT_FALSE(slots) << text;
     EXPECT_EQ(slots.error().kind, ErrorKind::usage);
     EXPECT_NE(slots.error().what.find(text), std::string::npos);
   }
   ::unsetenv("LOCKSTEP_SLOTS");
   write_ini("slots = 0\n");
-  EXPECT_FALSE(local_slots(workspace_));
+  EXPECT_FALSE(local_slots(&workspace_));
   write_ini("slot = 2\n");
-  EXPECT_NE(local_slots(workspace_).error().message().find("slots"), std::string::npos);
+  EXPECT_NE(local_slots(&workspace_).error().message().find("slots"), std::string::npos);
 }
 
 }  // namespace
