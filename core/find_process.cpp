@@ -5,6 +5,7 @@
 
 #include <charconv>
 #include <fstream>
+#include <map>
 #include <sstream>
 
 #include "lockstep/core/process.h"
@@ -35,6 +36,28 @@ std::optional<pid_t> pid_of(const fs::path& entry) {
   return pid;
 }
 
+struct ProcessStat {
+  pid_t parent = 0;
+  std::uint64_t start_time = 0;  // in clock ticks since boot
+};
+
+// Nothing when there is no such process, or only its unreaped remains.
+std::optional<ProcessStat> read_stat(pid_t pid) {
+  const auto stat = read_whole("/proc/" + std::to_string(pid) + "/stat");
+  if (!stat) return {};
+  // "pid (name) state parent …": the name may hold spaces and parentheses; starttime is field 22, the state field 3.
+  const std::size_t name_end = stat->rfind(')');
+  if (name_end == std::string::npos) return {};
+  std::istringstream fields(stat->substr(name_end + 1));
+  std::string state, skipped;
+  ProcessStat process;
+  fields >> state >> process.parent;
+  if (state == "Z" || state == "X") return {};
+  for (int field = 5; field < 22; ++field) fields >> skipped;
+  if (!(fields >> process.start_time)) return {};
+  return process;
+}
+
 }  // namespace
 
 std::optional<fs::path> find_program(std::string_view program, std::string_view search_path) {
@@ -51,19 +74,26 @@ std::optional<fs::path> find_program(std::string_view program, std::string_view 
 }
 
 std::optional<std::uint64_t> process_start_time(pid_t pid) {
-  const auto stat = read_whole("/proc/" + std::to_string(pid) + "/stat");
-  if (!stat) return {};
-  // "pid (name) state …": the name may hold spaces and parentheses; starttime is field 22, the state field 3.
-  const std::size_t name_end = stat->rfind(')');
-  if (name_end == std::string::npos) return {};
-  std::istringstream fields(stat->substr(name_end + 1));
-  std::string state, skipped;
-  fields >> state;
-  if (state == "Z" || state == "X") return {};
-  for (int field = 4; field < 22; ++field) fields >> skipped;
-  std::uint64_t ticks = 0;
-  if (!(fields >> ticks)) return {};
-  return ticks;
+  const auto process = read_stat(pid);
+  if (!process) return {};
+  return process->start_time;
+}
+
+std::vector<pid_t> descendants_of(pid_t ancestor, pid_t spared) {
+  std::multimap<pid_t, pid_t> children;
+  std::error_code error;
+  for (fs::directory_iterator entry("/proc", error), end; !error && entry != end; entry.increment(error)) {
+    const auto pid = pid_of(entry->path());
+    if (!pid || *pid == spared) continue;
+    if (const auto process = read_stat(*pid)) children.emplace(process->parent, *pid);
+  }
+  std::vector<pid_t> found{ancestor};
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    const auto [first, last] = children.equal_range(found[i]);
+    for (auto child = first; child != last; ++child) found.push_back(child->second);
+  }
+  found.erase(found.begin());
+  return found;
 }
 
 std::vector<pid_t> processes_with_environment(const std::string& name, const std::string& value) {

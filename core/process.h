@@ -57,6 +57,9 @@ std::optional<std::filesystem::path> find_program(std::string_view program, std:
 // come again. Nothing when there is no such process, or only its unreaped remains.
 std::optional<std::uint64_t> process_start_time(pid_t pid);
 
+// All live processes that `ancestor` started, or that these started (from /proc); without `spared` and what it started.
+std::vector<pid_t> descendants_of(pid_t ancestor, pid_t spared = -1);
+
 // The processes that carry NAME=VALUE in their environment (from /proc, of this user): how leftovers of a run are
 // found, never by program name.
 std::vector<pid_t> processes_with_environment(const std::string& name, const std::string& value);

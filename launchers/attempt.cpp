@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <thread>
 
 #include "lockstep/core/run_contract.h"
 #include "lockstep/launchers/end_cause.h"
@@ -107,7 +108,11 @@ NextMove next_move(const AttemptEnd& end, int exit_code, int failures, int max_r
 double back_off_seconds(int failures) { return std::min(30.0, std::ldexp(1.0, std::clamp(failures - 1, 0, 10))); }
 
 bool wants_cancel(const RunDirectory& run, const WaitSignals& signals) {
-  return signals.stop_signal() != 0 || run.cancel_requested();
+  if (signals.stop_signal() != 0 || run.cancel_requested()) return true;
+  if (!run.is_removed()) return false;
+  // Whoever removes the directory is in the middle of it: what ranks leave at their end would come in between.
+  std::this_thread::sleep_for(std::chrono::seconds(1));
+  return run.is_removed();
 }
 
 }  // namespace lockstep

@@ -45,7 +45,8 @@ NextMove next_move(const AttemptEnd& end, int exit_code, int failures, int max_r
 // 1, 2, 4, … seconds, at most 30. failures: 1 for the first.
 double back_off_seconds(int failures);
 
-// Whether someone asked for the end of the run: control/cancel, or a signal to the supervisor.
+// Whether someone asked for the end of the run: control/cancel, a signal to the supervisor, or its directory is
+// removed.
 bool wants_cancel(const RunDirectory& run, const WaitSignals& signals);
 
 }  // namespace lockstep

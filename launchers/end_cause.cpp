@@ -1,6 +1,7 @@
 #include "lockstep/launchers/end_cause.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
@@ -64,6 +65,13 @@ std::optional<MpiReport> seen_from_outside(const fs::path& attempt_directory, co
   return parse_mpi_report(read_from(mpi_log, offset, 1 << 20));
 }
 
+void add_disk_hint(const fs::path& run, EndCause& cause) {
+  struct statvfs disk {};
+  if (::statvfs(run.c_str(), &disk) != 0) return;
+  const std::string hint = full_disk_hint(run, disk);
+  if (!hint.empty()) cause.hint += (cause.hint.empty() ? "" : "; ") + hint;
+}
+
 EndCause cause_here(std::string reason, std::string message) {
   EndCause cause;
   cause.reason = std::move(reason);
@@ -73,6 +81,16 @@ EndCause cause_here(std::string reason, std::string message) {
 }
 
 }  // namespace
+
+std::string full_disk_hint(const fs::path& path, const struct statvfs& disk) {
+  constexpr std::uintmax_t kNextToNothing = 1 << 20;
+  const std::uintmax_t left = std::uintmax_t{disk.f_bavail} * disk.f_frsize;
+  if (disk.f_blocks > 0 && left < kNextToNothing)
+    return "the disk of " + path.string() + " is full (" + std::to_string(left) + " bytes are left): make room on it";
+  if (disk.f_files > 0 && disk.f_favail == 0)
+    return "the disk of " + path.string() + " can take no more files (no inodes are left): remove some";
+  return {};
+}
 
 std::optional<RankError> first_rank_error(const fs::path& attempt_directory) {
   std::optional<RankError> first;
@@ -147,6 +165,7 @@ EndCause find_cause(const RunDirectory& run, int attempt, const ExitStatus& stat
   }
   cause.last_lines = last_lines(cause.rank ? rank_log_path(run, *cause.rank) : mpi_log);
   if (cause.last_lines.empty() && by_mpirun) cause.last_lines = last_lines(mpi_log);
+  add_disk_hint(run.path(), cause);
   return cause;
 }
 

@@ -1,6 +1,8 @@
 // Who ended an attempt and why: from what the ranks left behind, what mpirun said and how it exited.
 #pragma once
 
+#include <sys/statvfs.h>
+
 #include <cstdint>
 #include <filesystem>
 #include <optional>
@@ -28,9 +30,14 @@ std::optional<RankError> first_rank_error(const std::filesystem::path& attempt_d
 std::vector<std::string> last_lines(const std::filesystem::path& log, std::size_t count = 20);
 
 // The cause of an attempt that failed by itself. status: how the launcher (or the only rank) ended. mpi_log_offset:
-// where this attempt's part of 70_mpi_log.txt begins. world_size 1 without mpirun: the culprit is rank 0 on this host.
+// where this attempt's part of 70_mpi_log.txt begins. The hint also tells that the run's disk is full. world_size 1
+// without mpirun: the culprit is rank 0 on this host.
 EndCause find_cause(const RunDirectory& run, int attempt, const ExitStatus& status, std::uintmax_t mpi_log_offset,
                     bool by_mpirun);
+
+// Pure. What to say where the disk that holds `path` has less than 1 MiB or no file left: what a rank says of it is
+// often lost with its log. "" for any other.
+std::string full_disk_hint(const std::filesystem::path& path, const struct statvfs& disk);
 
 // The causes of the other ends. who: "root@vm", or what else told the supervisor to stop.
 EndCause completed_cause();

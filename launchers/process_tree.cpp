@@ -80,6 +80,22 @@ int sweep_run(const std::string& run_id, double limit_seconds) {
   return static_cast<int>(killed.size());
 }
 
+int sweep_descendants(pid_t spared, double limit_seconds) {
+  const auto begin = Clock::now();
+  std::set<pid_t> killed;
+  for (bool found = true; found && seconds_since(begin) < limit_seconds;) {
+    found = false;
+    for (const pid_t pid : descendants_of(::getpid(), spared)) {
+      if (::kill(pid, SIGKILL) != 0) continue;
+      killed.insert(pid);
+      found = true;
+    }
+    if (found) std::this_thread::sleep_for(std::chrono::milliseconds(20));  // for the kernel to take them down
+    for (const pid_t pid : killed) ::waitpid(pid, nullptr, WNOHANG);
+  }
+  return static_cast<int>(killed.size());
+}
+
 OrphanGuard::OrphanGuard(std::string run_id) {
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) fail_errno("cannot make a pipe");

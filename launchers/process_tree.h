@@ -25,6 +25,10 @@ ExitStatus stop_launcher(pid_t launcher, double grace_seconds, WaitSignals& sign
 // limit_seconds have passed: a process may fork while it is looked for. Returns how many it killed.
 int sweep_run(const std::string& run_id, double limit_seconds = 2);
 
+// SIGKILL to all descendants of this process but `spared`, again until none is left or limit_seconds have passed; those
+// that are its children are reaped. In a subreaper these are also the orphans of its children. Returns how many.
+int sweep_descendants(pid_t spared, double limit_seconds = 2);
+
 // A process of its own that ends the run's processes when the supervisor dies without having done so (kill -9, out of
 // memory): ranks must not go on unwatched. It lives in its own session and waits on a pipe.
 class OrphanGuard {

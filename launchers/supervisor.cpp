@@ -24,6 +24,7 @@
 #include "lockstep/launchers/local_launcher.h"
 #include "lockstep/launchers/outputs_manifest.h"
 #include "lockstep/launchers/process_tree.h"
+#include "lockstep/launchers/replaced_folders.h"
 #include "lockstep/launchers/slots.h"
 #include "lockstep/launchers/table.h"
 
@@ -81,7 +82,9 @@ class Supervisor {
   // The supervisor's own log, where submit sent its stderr.
   static void note(const std::string& text) { std::cerr << format_time(unix_time()) << "  " << text << std::endl; }
 
-  static bool best_effort(const char* what, const std::function<void()>& action) {
+  // False: it failed. In a run that was removed nothing is written any more, and that is no failure.
+  bool best_effort(const char* what, const std::function<void()>& action) const {
+    if (run_.is_removed()) return true;
     try {
       action();
       return true;
@@ -94,7 +97,7 @@ class Supervisor {
   // False: canceled while waiting.
   bool wait_for_slots() {
     const Workspace workspace = Workspace::from_config(run_.path()).value();
-    const int capacity = local_slots(workspace).value();
+    const int capacity = local_slots(&workspace).value();
     const int ranks = plan_.node_count * plan_.process_count_per_node;
     const int wanted = ranks * std::max(1, plan_.slots_per_rank);
     queue_ =
@@ -120,7 +123,11 @@ class Supervisor {
       note(shell_quote(plan_.launch_argv));
       const Launch launch = launch_attempt(run_, plan_, attempt_, resume_from).value();
       const AttemptEnd end = watch(launch);
-      sweep_run(run_.id());
+      end_leftovers();
+      for (const std::string& text : recover_replaced_folders(run_, run_.path() / plan_.work_directory)) {
+        note(text);
+        finalizing_detail_ += (finalizing_detail_.empty() ? "" : "; ") + text;
+      }
       const EndCause cause = cause_of(launch, end);
       record_end(cause);
       const NextMove move = next_move(end, cause.exit_code.value_or(1), failures, estimator_.max_restarts);
@@ -131,6 +138,12 @@ class Supervisor {
       if (resume_from.empty()) resume_from = "auto";  // what the user gave stays: there may be no checkpoint of its own
       if (!pause_before_next(move, failures, cause)) return finish(RunStatus::Canceled, canceled_cause(canceled_by()));
     }
+  }
+
+  // Those that carry the run's id, and those that dropped it: orphans become children of this subreaper.
+  void end_leftovers() {
+    sweep_run(run_.id());
+    sweep_descendants(guard_.pid());
   }
 
   AttemptEnd watch(const Launch& launch) {
@@ -156,6 +169,7 @@ class Supervisor {
   }
 
   std::string canceled_by() const {
+    if (run_.is_removed()) return "the removal of " + run_.path().string();
     if (!run_.cancel_requested())
       return std::string("a signal to its supervisor (") + ::strsignal(signals_.stop_signal()) + ")";
     const Json request = Json::parse(read_file(run_.path() / contract::kControl / "cancel"), nullptr, false);
@@ -191,7 +205,7 @@ class Supervisor {
 
   void finish_after(NextMove move, const EndCause& cause) {
     if (move == NextMove::cancel) return finish(RunStatus::Canceled, cause);
-    announce(RunStatus::Finalizing, "");
+    announce(RunStatus::Finalizing, finalizing_detail_);
     queue_.reset();  // nothing runs any more: the next run need not wait for the digests
     write_manifest();
     finish(move == NextMove::complete ? RunStatus::Completed : RunStatus::Failed, cause);
@@ -212,7 +226,7 @@ class Supervisor {
   // Something the supervisor itself could not do: no program to start, a damaged record, a full disk.
   void give_up(const Error& error) {
     note(error.message());
-    sweep_run(run_.id());
+    end_leftovers();
     finish(RunStatus::Failed, supervisor_cause(error));
   }
 
@@ -232,7 +246,7 @@ class Supervisor {
   Estimator estimator_;
   LaunchPlan plan_;
   std::unique_ptr<SlotQueue> queue_;
-  std::string launch_note_;
+  std::string launch_note_, finalizing_detail_;
   std::optional<double> deadline_;
   int attempt_ = 0;
   bool manifest_written_ = false;

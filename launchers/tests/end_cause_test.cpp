@@ -18,6 +18,21 @@ namespace {
 
 namespace fs = std::filesystem;
 
+TEST(FullDiskHint, OnlyWhereThereIsNoRoom) {
+  struct statvfs disk {};
+  EXPECT_EQ(full_disk_hint("/run", disk), "");  // /proc and its like: no blocks at all
+  disk.f_frsize = 4096;
+  disk.f_blocks = disk.f_files = 1000;
+  disk.f_bavail = 256;
+  disk.f_favail = 1;
+  EXPECT_EQ(full_disk_hint("/run", disk), "");
+  disk.f_bavail = 255;
+  EXPECT_EQ(full_disk_hint("/run", disk), "the disk of /run is full (1044480 bytes are left): make room on it");
+  disk.f_bavail = 256;
+  disk.f_favail = 0;
+  EXPECT_EQ(full_disk_hint("/run", disk), "the disk of /run can take no more files (no inodes are left): remove some");
+}
+
 constexpr const char* kRule = "--------------------------------------------------------------------------\n";
 
 TEST(MpiReport, ReadsAnExitCode) {

@@ -86,6 +86,24 @@ TEST(SweepRun, EndsTheForksThatHappenMeanwhile) {
   EXPECT_EQ(marked(id), 0u);
 }
 
+// env -i and setsid: neither the run's mark nor its process group is left, but it is still an offspring of this
+// subreaper.
+TEST(SweepDescendants, FindsWhatDroppedItsMarkAndSparesOne) {
+  ASSERT_EQ(::prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
+  const std::string id = unique_id(), other = unique_id() + "x";
+  const pid_t spared = start(other, "exec sleep 67");
+  const pid_t launcher = start(id, "env -i setsid sleep 68 & env -i setsid sh -c 'sleep 69 & sleep 69; :' & sleep 0.1");
+  wait_process(launcher);
+  sweep_run(id);
+  ASSERT_TRUE(eventually([&] { return descendants_of(::getpid(), spared).size() == 4; }));
+  EXPECT_EQ(sweep_descendants(spared, 10), 4);
+  EXPECT_TRUE(descendants_of(::getpid(), spared).empty());
+  EXPECT_EQ(descendants_of(::getpid()), std::vector<pid_t>{spared});
+  ::kill(spared, SIGKILL);
+  wait_process(spared);
+  ::prctl(PR_SET_CHILD_SUBREAPER, 0);
+}
+
 TEST(ReapChildren, BuriesOrphansAndReturnsTheLaunchersStatus) {
   WaitSignals signals(true, false);
   ASSERT_EQ(::prctl(PR_SET_CHILD_SUBREAPER, 1), 0);

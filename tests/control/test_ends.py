@@ -1,12 +1,13 @@
 """How runs end: done, failed, killed, bad input, restarted, out of time."""
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import unittest
 
-from harness import LOCKSTEP, ControlTest, Run, eventually
+from harness import LOCKSTEP, ControlTest, Run, eventually, is_alive, processes_of
 
 
 class Completed(ControlTest):
@@ -42,6 +43,22 @@ class Completed(ControlTest):
         manifest = (run.path / "logs" / "75_job_post.txt").read_text().splitlines()
         self.assertEqual(manifest[2:], [
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad  3  outputs/model/weights.bin"])
+
+    def test_what_lies_in_replaced_folders_is_kept(self):
+        run = self.submit("""
+            echo first > outputs/x
+            mkdir outputs/deep; echo one > outputs/deep/1
+            rm -rf outputs logs; mkdir -p outputs/deep logs
+            echo second > outputs/x; echo two > outputs/deep/2; echo event > logs/events
+        """, ranks=1)
+        self.assertEqual(run.wait()["status"], "Completed")
+        outputs = {str(p.relative_to(run.path)): p.read_text() for p in run.path.glob("outputs/**/*") if p.is_file()}
+        self.assertEqual(outputs, {"outputs/x": "first\n", "outputs/x.1": "second\n",
+                                   "outputs/deep/1": "one\n", "outputs/deep/2": "two\n"})
+        self.assertEqual((run.path / "logs/events").read_text(), "event\n")
+        self.assertIn("outputs/x.1", (run.path / "logs/75_job_post.txt").read_text())
+        self.assertIn("the program replaced ./outputs", run.wait_for("Finalizing")["detail"])
+        self.assertTrue((run.path / "work/outputs").is_symlink())
 
     def test_an_mpi_program_and_its_variables(self):
         run = self.submit("""
@@ -124,6 +141,12 @@ class Failed(ControlTest):
         run = self.submit("setsid sleep 300 > /dev/null 2>&1 &\n", ranks=1)
         self.assertEqual(run.wait()["status"], "Completed")   # wait() asserts that nothing is left
 
+    def test_leftovers_that_dropped_their_environment_too(self):
+        run = self.submit("env -i setsid sleep 300 > /dev/null 2>&1 &\necho $!\n")
+        self.assertEqual(run.wait()["status"], "Completed")
+        for rank in (0, 1):
+            self.assertFalse(is_alive(int(run.log(rank))))
+
     def test_time_limit(self):
         run = self.submit("echo ready\nexec sleep 300\n", "--max-run-duration-seconds", 2)
         end = run.wait()
@@ -192,6 +215,15 @@ class Broken(ControlTest):
         subprocess.run([LOCKSTEP, "supervise", path], cwd=self.root, env=self.environment, timeout=60, capture_output=True)
         end = Run(path, self).wait()
         self.assertEqual((end["status"], end["cause"]["reason"]), ("Failed", "environment"))
+
+    def test_a_run_whose_directory_is_removed_ends(self):
+        run = self.submit("echo ready\nexec sleep 300\n", ranks=1)
+        run.wait_for_log("ready")
+        supervisor = run.supervisor()
+        shutil.rmtree(run.path)
+        eventually(lambda: not is_alive(supervisor), "the end of the supervisor")
+        self.assertEqual(processes_of(run.id), {})
+        self.assertFalse(run.path.exists())
 
     def test_a_second_supervisor_is_refused(self):
         run = self.submit("echo ready\nexec sleep 300\n", ranks=1)
