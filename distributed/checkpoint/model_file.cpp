@@ -15,7 +15,8 @@ namespace {
 constexpr const char* kFormat = "lockstep-model";
 constexpr std::int64_t kVersion = 1;
 
-void write(const std::filesystem::path& path, const ModelFacts& facts, const NamedTensors& state_dict) {
+void write(const std::filesystem::path& path, const ModelFacts& facts, const NamedTensors& state_dict,
+           const std::string& digest) {
   Hdf5File file = Hdf5File::create(path);
   std::vector<std::string> manifest;
   write_tensors(file, "/state_dict", state_dict, manifest);
@@ -28,7 +29,7 @@ void write(const std::filesystem::path& path, const ModelFacts& facts, const Nam
   file.write_numbers("/", "mean", facts.mean);
   file.write_numbers("/", "std", facts.std_deviation);
   file.write_integer("/", "step", facts.step);
-  file.write_string("/", "weights_sha256", weights_sha256(state_dict));
+  file.write_string("/", "weights_sha256", digest);
   file.close();
   seal_file(path);
 }
@@ -39,11 +40,12 @@ std::string format_of(const Hdf5File& file) {
 
 }  // namespace
 
-void write_model(const std::filesystem::path& path, const ModelFacts& facts, const NamedTensors& state_dict) {
+std::string write_model(const std::filesystem::path& path, const ModelFacts& facts, const NamedTensors& state_dict) {
   std::filesystem::create_directories(path.parent_path().empty() ? "." : path.parent_path());
   const std::filesystem::path temporary = path.string() + "." + std::to_string(getpid());
+  const std::string digest = weights_sha256(state_dict);
   try {
-    write(temporary, facts, state_dict);
+    write(temporary, facts, state_dict, digest);
     if (std::rename(temporary.c_str(), path.c_str()) != 0) fail_errno("cannot be renamed", {}, temporary.string());
     sync_path(path.parent_path().empty() ? "." : path.parent_path());
   } catch (const Failure& failure) {
@@ -56,6 +58,7 @@ void write_model(const std::filesystem::path& path, const ModelFacts& facts, con
       error.hint = "make room, then go on with --resume auto: the last checkpoint has the same weights";
     throw Failure(std::move(error));
   }
+  return digest;
 }
 
 NamedTensors read_weights(const std::filesystem::path& path) {

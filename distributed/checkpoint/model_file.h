@@ -24,8 +24,8 @@ struct ModelFacts {
 // named as in Python's state_dict
 // ("conv1.weight"); its attribute names keeps their order. Attributes of the file: format "lockstep-model",
 // format_version, model, class_names, input_shape, normalize, mean, std, step, weights_sha256. Throws
-// Failure(environment).
-void write_model(const std::filesystem::path& path, const ModelFacts& facts, const NamedTensors& state_dict);
+// Failure(environment). Returns weights_sha256.
+std::string write_model(const std::filesystem::path& path, const ModelFacts& facts, const NamedTensors& state_dict);
 
 // The values of /state_dict of a model file or a checkpoint. What Lockstep wrote is sealed (seal.h) and verified; a
 // model file that another program wrote needs the attribute format, the group and its attribute names. Throws Failure:

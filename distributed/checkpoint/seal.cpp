@@ -3,12 +3,15 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cerrno>
 #include <fstream>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "lockstep/core/error.h"
-#include "lockstep/core/publish.h"
+#include "lockstep/core/file_descriptor.h"
 #include "lockstep/core/sha256.h"
 
 namespace lockstep {
@@ -31,16 +34,22 @@ std::string digest_of_first(std::ifstream& file, std::uintmax_t bytes, const std
 
 }  // namespace
 
+// One descriptor writes, syncs and closes: network file systems report what could not be written to the one that wrote.
 void seal_file(const std::filesystem::path& path) {
   const std::string seal = kMark + sha256_file(path) + "\n";
-  const int file = open(path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
-  if (file < 0) fail_errno("cannot be opened", {}, path.string());
-  const bool written = write(file, seal.data(), seal.size()) == static_cast<ssize_t>(seal.size());
-  const int reason = errno;
-  close(file);
-  errno = written ? 0 : reason;
-  if (!written) fail_errno("could not be written completely", {}, path.string());
-  sync_path(path);
+  FileDescriptor file(open(path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC));
+  if (!file) fail_errno("cannot be opened", {}, path.string());
+  const auto require = [&](bool done) {
+    if (!done) fail_errno("could not be written completely", {}, path.string());
+  };
+  for (std::string_view left = seal; !left.empty();) {
+    const ssize_t written = write(file.get(), left.data(), left.size());
+    if (written < 0 && errno == EINTR) continue;
+    require(written >= 0);
+    left.remove_prefix(static_cast<std::size_t>(written));
+  }
+  require(fsync(file.get()) == 0);
+  require(file.close());
 }
 
 Seal check_seal(const std::filesystem::path& path) {

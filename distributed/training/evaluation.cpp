@@ -5,23 +5,32 @@
 #include <c10/core/GradMode.h>
 #include <torch/nn/module.h>
 
+#include <utility>
+#include <vector>
+
 #include "lockstep/distributed/training/small_sums.h"
 
 namespace lockstep {
 namespace {
 
+// All modules in eval mode; afterwards each in its own again: parts that the user has frozen stay frozen.
 class EvalMode {
  public:
-  explicit EvalMode(torch::nn::Module& module) : module_(module), was_training_(module.is_training()) {
-    module_.eval();
+  explicit EvalMode(torch::nn::Module& module) {
+    before_.emplace_back(&module, module.is_training());
+    for (const auto& part : module.modules(/*include_self=*/false))
+      before_.emplace_back(part.get(), part->is_training());
+    module.eval();
   }
-  ~EvalMode() { module_.train(was_training_); }
+  ~EvalMode() {
+    // From the outside in: train() sets all parts of a module too.
+    for (const auto& [module, was_training] : before_) module->train(was_training);
+  }
   EvalMode(const EvalMode&) = delete;
   EvalMode& operator=(const EvalMode&) = delete;
 
  private:
-  torch::nn::Module& module_;
-  bool was_training_;
+  std::vector<std::pair<torch::nn::Module*, bool>> before_;
 };
 
 }  // namespace

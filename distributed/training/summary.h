@@ -21,7 +21,7 @@ struct TrainingSummary {
   double exposed_comm_seconds = 0;   // waiting for collectives, mean over ranks
   std::optional<double> train_loss;  // the last mean that was logged
   std::optional<double> eval_loss, eval_accuracy;
-  std::string weights_sha256;
+  std::string weights_sha256;  // on rank 0
   std::string communicator, device;
   std::map<std::string, std::string> versions;
   std::string resumed_from;                              // a path, "" for a fresh start

@@ -184,10 +184,9 @@ TrainingSummary TrainLoop::finish() {
   if (evaluated_step_ != step_) evaluate_now();
   if (!train_loss_) close_window();
   if (saved_step_ != step_) save_checkpoint();
-  const NamedTensors weights = state_dict(task_.module);
   task_.facts.step = step_;
   const auto model_path = session_.run().outputs_directory() / "model.h5";
-  if (speaks()) write_model(model_path, task_.facts, weights);
+  const std::string digest = speaks() ? write_model(model_path, task_.facts, state_dict(task_.module)) : "";
 
   double exposed[] = {clock_.total().exposed_seconds};
   sum_over_ranks(model_.communicator(), session_.device(), exposed);
@@ -204,7 +203,7 @@ TrainingSummary TrainLoop::finish() {
       .train_loss = train_loss_,
       .eval_loss = evaluation_->loss,
       .eval_accuracy = evaluation_->accuracy(),
-      .weights_sha256 = weights_sha256(weights),
+      .weights_sha256 = digest,
       .communicator = std::string(model_.communicator().name()),
       .device = session_.device().str(),
       .versions = versions(session_),

@@ -41,8 +41,9 @@ class TrainLoop {
   // Collective. Throws AgreedFailure when the outputs are not writable or there is no sound starting point.
   TrainLoop(Session& session, const TrainConfig& config, TrainingTask task);
 
-  // Collective. Trains to the end, evaluates, writes outputs/checkpoints/, outputs/model.h5 and --summary. Every rank
-  // returns the same weights' digest; the times are this rank's.
+  // Collective. Trains to the end, evaluates, writes outputs/checkpoints/, outputs/model.h5 and --summary. The times
+  // are this rank's; the weights' digest is rank 0's alone (all ranks have the same weights, and hashing them takes
+  // long).
   TrainingSummary run();
 
  private:

@@ -86,6 +86,25 @@ NamedTensors rng_tensors(const Checkpoint& checkpoint) {
   return tensors;
 }
 
+// What the calls in apply() would refuse after others have changed something.
+void require_fitting(const Checkpoint& checkpoint, const LiveState& live, const std::string& origin) {
+  const auto refuse = [&](const std::string& what) { fail(ErrorKind::usage, what, {}, origin); };
+  const auto started = checkpoint.optimizer_started.size(), parameters = live.optimizer.started().size();
+  if (started != parameters)
+    refuse("the optimizer's state is for " + std::to_string(started) + " parameters, the model has " +
+           std::to_string(parameters));
+  const auto [epoch, consumed] = checkpoint.position;
+  const std::int64_t samples = live.source.sample_count();
+  if (epoch < 0 || consumed < 0 || consumed > samples)
+    refuse("the position is epoch " + std::to_string(epoch) + ", " + std::to_string(consumed) + " of " +
+           std::to_string(samples) + " samples");
+  const std::int64_t expected = generator_state().numel();
+  for (const at::Tensor& state : checkpoint.rng)
+    if (state.numel() != expected || state.scalar_type() != at::kByte)
+      refuse("a generator's state has " + std::to_string(state.numel()) + " bytes, this LibTorch's has " +
+             std::to_string(expected));
+}
+
 }  // namespace
 
 Checkpoint capture(LiveState& live) {
@@ -130,6 +149,7 @@ void apply(const Checkpoint& checkpoint, LiveState& live, std::uint64_t seed, co
   const auto optimizer = live.optimizer.state();
   require_same_form(state, checkpoint.state_dict, origin);
   require_same_form(optimizer, checkpoint.optimizer, origin + ", optimizer");
+  require_fitting(checkpoint, live, origin);
   copy_into(state, checkpoint.state_dict, origin);
   copy_into(optimizer, checkpoint.optimizer, origin + ", optimizer");
   live.optimizer.set_started(checkpoint.optimizer_started);

@@ -11,14 +11,17 @@
 #include <torch/nn/modules/batchnorm.h>
 #include <torch/nn/modules/linear.h>
 
+#include <cerrno>
 #include <cmath>
 #include <csignal>
+#include <system_error>
 
 #include "lockstep/core/error.h"
 #include "lockstep/core/sha256.h"
 #include "lockstep/core/tests/temporary_directory.h"
 #include "lockstep/distributed/checkpoint/checkpoint_store.h"
 #include "lockstep/distributed/checkpoint/model_file.h"
+#include "lockstep/distributed/checkpoint/seal.h"
 
 namespace lockstep {
 namespace {
@@ -192,6 +195,26 @@ TEST(CheckpointStore, AFullDiskLeavesTheLastOneUnharmed) {
     EXPECT_EQ(entry.path().string().find(".step_"), std::string::npos) << "half-written: " << entry.path();
 }
 
+TEST(Seal, ADiskThatFillsUpInTheMiddleOfItIsNamed) {
+  const TemporaryDirectory folder;
+  write_contents(folder / "a.h5", std::string(5000, 'x'));
+  std::signal(SIGXFSZ, SIG_IGN);
+  rlimit before{};
+  getrlimit(RLIMIT_FSIZE, &before);
+  const rlimit small{.rlim_cur = 5030, .rlim_max = before.rlim_max};  // 30 of the seal's bytes fit
+  setrlimit(RLIMIT_FSIZE, &small);
+  errno = ENOTTY;  // of an earlier call
+  Error error;
+  try {
+    seal_file(folder / "a.h5");
+  } catch (const Failure& failure) {
+    error = failure.error();
+  }
+  setrlimit(RLIMIT_FSIZE, &before);
+  EXPECT_EQ(error.kind, ErrorKind::environment);
+  EXPECT_NE(error.what.find(std::generic_category().message(EFBIG)), std::string::npos) << error.what;
+}
+
 TEST(StateDict, HasPythonsOrder) {
   struct Net : torch::nn::Module {
     Net() {
@@ -248,7 +271,7 @@ TEST(ModelFile, GivesBackItsWeightsAndRefusesDamage) {
   const NamedTensors weights = example(1).state_dict;
   const auto path = folder / "outputs/model.h5";
   write_model(path, {.model = "mlp", .class_names = {"a", "b"}, .input_shape = {1, 28, 28}}, weights);
-  write_model(path, {.model = "mlp"}, weights);  // replaces
+  EXPECT_EQ(write_model(path, {.model = "mlp"}, weights), weights_sha256(weights)) << "replaces";
   expect_same(read_weights(path), weights);
   write_checkpoint(folder / "c.h5", example(3));
   EXPECT_EQ(read_weights(folder / "c.h5").size(), weights.size()) << "a checkpoint will do too";

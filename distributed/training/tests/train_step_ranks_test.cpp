@@ -3,9 +3,11 @@
 #include <ATen/ops/allclose.h>
 #include <ATen/ops/randint.h>
 #include <ATen/ops/randn.h>
+#include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
 #include <torch/nn/modules/linear.h>
 
+#include <functional>
 #include <memory>
 
 #include "listed_batches.h"
@@ -144,6 +146,22 @@ TEST(Evaluation, CountsEverySampleOnce) {
   }
 }
 
+TEST(Evaluation, LeavesFrozenPartsFrozen) {
+  const Samples samples(6);
+  Net net;
+  net.train();
+  net.b->eval();  // as one does to keep the statistics of a normalisation
+  ListedBatches source(samples.inputs, samples.targets, 6, session().rank(), session().world_size());
+  const Forward forward = [&](const at::Tensor& x) {
+    EXPECT_FALSE(net.is_training() || net.a->is_training() || net.b->is_training());
+    return net.forward(x);
+  };
+  evaluate(net, forward, source, session().communicator(), at::kCPU);
+  EXPECT_TRUE(net.is_training());
+  EXPECT_TRUE(net.a->is_training());
+  EXPECT_FALSE(net.b->is_training());
+}
+
 TEST(TrainingState, GoesOnAsIfNothingHadHappened) {
   const Samples samples(40);
   auto& communicator = session().communicator();
@@ -183,6 +201,36 @@ TEST(TrainingState, AnotherNumberOfRanksContinuesTheSums) {
   apply(saved, live, 0, "test");
   EXPECT_EQ(training.meter.sums().loss, session().rank() == 0 ? expected : 0);
   EXPECT_EQ(training.source.position().consumed, 8);
+}
+
+TEST(TrainingState, WhatDoesNotFitChangesNothing) {
+  const Samples samples(40);
+  Training training(session().communicator(), samples, 8, 1);
+  LiveState live{session(), *training.net, training.model, training.optimizer, training.source, training.meter};
+  training.step(1);
+  Checkpoint sound = capture(live);
+  share(session(), sound);
+  training.step(2);
+  const std::string weights = weights_sha256(state_dict(*training.net));
+  const std::string optimizer = weights_sha256(training.optimizer.state());
+  const auto refused = [&](const std::function<void(Checkpoint&)>& spoil, const std::string& word) {
+    Checkpoint checkpoint = sound;
+    spoil(checkpoint);
+    try {
+      apply(checkpoint, live, 0, "test");
+      ADD_FAILURE() << "accepted, looking for " << word;
+    } catch (const Failure& failure) {
+      EXPECT_EQ(failure.error().kind, ErrorKind::usage);
+      EXPECT_NE(failure.error().message().find(word), std::string::npos) << failure.error().message();
+    }
+    EXPECT_EQ(weights_sha256(state_dict(*training.net)), weights) << word;
+    EXPECT_EQ(weights_sha256(training.optimizer.state()), optimizer) << word;
+    EXPECT_EQ(training.source.position().consumed, 16) << word;
+  };
+  refused([](Checkpoint& c) { c.optimizer_started.push_back(true); }, "5 parameters, the model has 4");
+  refused([](Checkpoint& c) { c.position.consumed = 41; }, "41 of 40");
+  refused([](Checkpoint& c) { c.position.epoch = -1; }, "epoch -1");
+  refused([](Checkpoint& c) { c.rng.assign(c.rng.size(), at::zeros({3}, at::kByte)); }, "3 bytes");
 }
 
 }  // namespace
