@@ -50,6 +50,14 @@ class RequestTable : public OptionTable<Request> {
         return get(&static_cast<const Request*>(request)->estimator);
       };
       entry.reset = [part, reset = entry.reset](void* request) { reset(part(request)); };
+      if (entry.is_key_values) {
+        entry.pairs = [pairs = entry.pairs](const void* request) {
+          return pairs(&static_cast<const Request*>(request)->estimator);
+        };
+        entry.add_pair = [part, add = entry.add_pair](void* request, const std::string& key, const std::string& value) {
+          add(part(request), key, value);
+        };
+      }
       add_entry(std::move(entry));
     }
     group("Submitting");
