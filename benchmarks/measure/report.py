@@ -3,8 +3,12 @@ import json
 import os
 import pathlib
 import platform
+import re
 import subprocess
+import sys
 import time
+
+from .place import ROOT
 
 
 def machine(place):
@@ -27,9 +31,15 @@ def write(folder, command, where, what, results):
     stem = folder / time.strftime("%Y-%m-%d_%H%M%S")
     document = {"date": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "command": command, "machine": where, "versions": what,
                 "results": [result.record() for result in results]}
-    stem.with_suffix(".json").write_text(json.dumps(document, indent=1) + "\n")
-    stem.with_suffix(".md").write_text(table(document))
+    stem.with_suffix(".json").write_text(_portable(json.dumps(document, indent=1) + "\n"))
+    stem.with_suffix(".md").write_text(_portable(table(document)))
     return stem.with_suffix(".json"), stem.with_suffix(".md")
+
+
+def _portable(text):
+    """Commands as they can be typed in another checkout: where this one lies is nobody's business."""
+    text = text.replace(str(ROOT) + "/", "").replace(sys.executable, "python")
+    return re.sub(r"/[^ \"]*/lockstep-bench-\w+", "WORK", text)
 
 
 def table(document):

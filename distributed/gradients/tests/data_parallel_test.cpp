@@ -4,60 +4,20 @@
 #include <ATen/ops/equal.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/ones.h>
-#include <ATen/ops/randn.h>
-#include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/nn/modules/linear.h>
 
+#include "chain.h"
 #include "lockstep/core/error.h"
 #include "lockstep/distributed/communicator/self_communicator.h"
-#include "lockstep/distributed/optimizer/fused_sgd.h"
 #include "mirror_communicator.h"
 
 namespace lockstep {
 namespace {
 
-using lockstep::testing::MirrorCommunicator;
+using namespace lockstep::testing;  // NOLINT: the chain and its helpers
 using torch::nn::Linear;
-
-// Three layers in a row; `skip` leaves the middle one out.
-struct Chain : torch::nn::Module {
-  Chain() {
-    a = register_module("a", Linear(5, 7));
-    b = register_module("b", Linear(7, 7));
-    c = register_module("c", Linear(7, 3));
-  }
-  at::Tensor forward(const at::Tensor& x, bool skip = false) {
-    auto hidden = a(x).tanh();
-    if (!skip) hidden = b(hidden).tanh();
-    return c(hidden);
-  }
-  Linear a{nullptr}, b{nullptr}, c{nullptr};
-};
-
-std::shared_ptr<Chain> seeded_chain() {
-  auto module = std::make_shared<Chain>();
-  auto generator = at::make_generator<at::CPUGeneratorImpl>(711);
-  for (auto& parameter : module->parameters()) parameter.detach().normal_(0, 0.5, generator);
-  return module;
-}
-
-at::Tensor input() {
-  auto generator = at::make_generator<at::CPUGeneratorImpl>(3);
-  return at::randn({4, 5}, generator);
-}
-
-std::string message_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Failure& failure) {
-    return failure.error().what;
-  } catch (const std::exception& e) {
-    return std::string("not a Failure: ") + e.what();
-  }
-  return "no failure";
-}
 
 std::vector<at::Tensor> plain_gradients(int backwards, bool skip = false) {
   auto module = seeded_chain();
@@ -188,75 +148,6 @@ TEST(DataParallel, SynchronizeWithoutABackwardSendsZeros) {
   EXPECT_EQ(mirror.events.size(), 1u);
   EXPECT_EQ(parallel.flat_gradients().narrow(0, 0, 3).abs().sum().item<float>(), 0);
   EXPECT_FALSE(module->a->weight.grad().defined());
-}
-
-// A rank without samples must take part whoever has dropped the gradients of the step before.
-TEST(DataParallel, SynchronizeSendsAgainAfterAnyZeroGrad) {
-  MirrorCommunicator mirror;
-  auto module = seeded_chain();
-  DataParallel parallel(*module, mirror);
-  const auto sends = [&](const std::function<void()>& drop) {
-    module->zero_grad();
-    module->forward(input()).square().sum().backward();
-    drop();
-    mirror.events.clear();
-    parallel.synchronize();
-    return mirror.events.size();
-  };
-  EXPECT_EQ(sends([] {}), 0u);
-  EXPECT_EQ(sends([&] { module->zero_grad(); }), 1u);
-  EXPECT_EQ(sends([&] { module->zero_grad(/*set_to_none=*/false); }), 1u);
-  EXPECT_EQ(sends([&] { parallel.zero_grad(); }), 1u);
-  EXPECT_EQ(sends([&] { module->b->bias.mutable_grad() = at::ones({7}); }), 1u);
-}
-
-TEST(DataParallel, UpdatesUseTheGradientsThatTheUserSees) {
-  SelfCommunicator self;
-  auto module = seeded_chain();
-  DataParallel parallel(*module, self);
-  FusedSgd optimizer(parallel, {.learning_rate = 1});
-  module->forward(input()).square().sum().backward();
-  module->a->weight.mutable_grad().reset();                // dropped: not updated
-  module->b->bias.mutable_grad() = at::ones({7}).mul_(2);  // replaced: used
-  module->c->bias.mutable_grad() = at::zeros({3});         // zero: no change
-  const auto before = seeded_chain();
-  optimizer.step();
-  EXPECT_TRUE(at::equal(module->a->weight, before->a->weight));
-  EXPECT_TRUE(at::equal(module->b->bias, before->b->bias.sub(2)));
-  EXPECT_TRUE(at::equal(module->c->bias, before->c->bias));
-  EXPECT_FALSE(at::equal(module->c->weight, before->c->weight));
-  module->zero_grad();
-  const auto after = module->c->weight.detach().clone();
-  optimizer.step();
-  EXPECT_TRUE(at::equal(module->c->weight, after)) << "a step without gradients changes nothing";
-}
-
-TEST(DataParallel, AModuleThatMovedIsRefused) {
-  SelfCommunicator self;
-  auto module = seeded_chain();
-  DataParallel parallel(*module, self);
-  FusedSgd optimizer(parallel, {});
-  module->b->weight.set_data(module->b->weight.detach().clone());
-  const std::string message = "parameter 'b.weight' was moved to other memory after DataParallel was made";
-  EXPECT_EQ(message_of([&] { parallel.zero_grad(); }), message);
-  EXPECT_EQ(message_of([&] { optimizer.step(); }), message);
-}
-
-// Under no_sync() as well: what was sent is being read by the other ranks.
-TEST(DataParallel, ASentGradientCannotBeAddedTo) {
-  MirrorCommunicator mirror;
-  auto module = seeded_chain();
-  DataParallel parallel(*module, mirror, {.bucket_bytes = 1 << 20, .first_bucket_bytes = 160});
-  parallel.zero_grad();
-  auto x = input().requires_grad_();
-  x.register_hook([&](const at::Tensor& gradient) {
-    const auto pause = parallel.no_sync();
-    const at::AutoGradMode record(true);
-    module->c(at::ones({1, 7})).sum().backward();
-    return gradient;
-  });
-  const std::string message = message_of([&] { module->forward(x).square().sum().backward(); });
-  EXPECT_NE(message.find("changed after its bucket was sent"), std::string::npos) << message;
 }
 
 // The events show the overlap: the last layer's bucket is on its way before backward has reached the first layer.
