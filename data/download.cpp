@@ -20,7 +20,7 @@ namespace fs = std::filesystem;
 constexpr int kMostFailuresInARow = 5;
 
 // curl's exit codes: man curl, "EXIT CODES".
-constexpr int kHttpError = 22, kCannotResume = 33, kSignal = 128;
+constexpr int kHttpError = 22, kCannotWrite = 23, kCannotResume = 33, kSignal = 128;
 
 // A failure that may pass: no connection, a connection that broke, a time-out.
 bool may_pass(int code) {
@@ -61,6 +61,9 @@ int run_curl(const std::string& address, const fs::path& part) {
                                                    " bytes that are here; "
                                              : "";
   const bool interrupted = code > kSignal;
+  if (code == kCannotWrite)
+    fail(ErrorKind::environment, "its data cannot be written (curl ended with code " + std::to_string(code) + ")",
+         kept + "make room on the disk of " + part.parent_path().string(), address);
   fail(ErrorKind::environment,
        interrupted ? "the download was interrupted"
                    : "cannot be downloaded (curl ended with code " + std::to_string(code) + ")",

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <string_view>
+#include <system_error>
 #include <utility>
 
 #include "lockstep/data/hdf5_id.h"
@@ -17,9 +19,31 @@ std::recursive_mutex& library_mutex() {
   return mutex;
 }
 
+// "file write failed: time = Mon …\n, …, errno = 28, error message = 'No space left on device', buf = 0x…" -> "No space
+// left on device": addresses and sizes help nobody. Other descriptions stay as they are.
+std::string sentence(const std::string& description) {
+  constexpr std::string_view kMark = "error message = '";
+  const std::size_t begin = description.find(kMark);
+  if (begin == std::string::npos) return description;
+  const std::size_t from = begin + kMark.size();
+  return description.substr(from, description.find('\'', from) - from);
+}
+
 extern "C" herr_t keep_first(unsigned position, const H5E_error2_t* error, void* reason) {
-  if (position == 0 && error->desc != nullptr) *static_cast<std::string*>(reason) = error->desc;
+  if (position == 0 && error->desc != nullptr) *static_cast<std::string*>(reason) = sentence(error->desc);
   return 0;
+}
+
+bool speaks_of(const std::string& text, int code) {
+  return text.find(std::generic_category().message(code)) != std::string::npos;
+}
+
+// What to do about a failed write, as far as its reason tells.
+std::string write_hint(const std::string& reason, const std::filesystem::path& path) {
+  if (speaks_of(reason, ENOSPC) || speaks_of(reason, EDQUOT))
+    return "make room on the disk of " + std::filesystem::absolute(path).parent_path().string();
+  if (speaks_of(reason, EFBIG)) return "raise the limit of a file's size: ulimit -f, or the file system's own";
+  return {};
 }
 
 // Large arrays start at a multiple of the page size, so that they can be mapped and read in whole pages.
@@ -41,6 +65,8 @@ Hdf5Id access_list(bool writing) {
 std::string because(const std::string& reason) { return reason.empty() ? "" : ": " + reason; }
 
 }  // namespace
+
+bool is_full_disk(const Error& error) { return speaks_of(error.what, ENOSPC) || speaks_of(error.what, EDQUOT); }
 
 Hdf5Scope::Hdf5Scope() : lock_(library_mutex()) {
   // After a failed close (a full disk) HDF5 crashes in its exit handler: it gets none. Too late, and harmless, when the
@@ -88,8 +114,10 @@ Hdf5File Hdf5File::create(const std::filesystem::path& path) {
   const hid_t id = H5Fcreate(path.c_str(), H5F_ACC_EXCL, H5P_DEFAULT, access.get());
   if (id < 0) {
     const std::string reason = hdf5_reason();
+    const std::string hint = write_hint(reason, path);
     fail(ErrorKind::environment, "cannot create an HDF5 file" + because(reason),
-         "check that the folder exists, is writable and holds no file of that name", path.string());
+         hint.empty() ? "check that the folder exists, is writable and holds no file of that name" : hint,
+         path.string());
   }
   return Hdf5File(path, id, ErrorKind::internal);
 }
@@ -130,8 +158,8 @@ void Hdf5File::close() {
   const bool closed = H5Fclose(std::exchange(id_, -1)) >= 0;
   if (reason.empty() && !closed) reason = hdf5_reason();
   if (!flushed || !closed) {
-    fail(ErrorKind::environment, "could not be written completely" + because(reason),
-         "make room on the disk; the file is unusable", path_.string());
+    const std::string hint = write_hint(reason, path_);
+    fail(ErrorKind::environment, "could not be written completely" + because(reason), hint, path_.string());
   }
 }
 
@@ -141,7 +169,7 @@ void Hdf5File::refuse(const std::string& object, const std::string& what) const 
 
 void Hdf5File::refuse_write(const std::string& object, const std::string& what) const {
   const std::string reason = hdf5_reason();
-  fail(ErrorKind::environment, what + because(reason), {}, path_.string() + ", " + object);
+  fail(ErrorKind::environment, what + because(reason), write_hint(reason, path_), path_.string() + ", " + object);
 }
 
 // Every link on the way is looked at before it is followed: an external link, or a soft link through one, could make a

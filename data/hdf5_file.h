@@ -35,6 +35,9 @@ struct Hdf5ArrayInfo {
       -1;  // of the first byte in the file; -1 when there is none (no elements, or kept in the object's header)
 };
 
+// Whether an error is about a disk or quota that is full, by its text: HDF5 tells of it in no other way.
+bool is_full_disk(const Error& error);
+
 class Hdf5File {
  public:
   // Creates `path` (mode 0666 less umask) and opens it for writing. Throws Failure(environment) when it exists or
