@@ -1,10 +1,12 @@
 #include "lockstep/data/resolve_dataset.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <system_error>
 
 #include "lockstep/core/dataset_registry.h"
 #include "lockstep/core/nearest_names.h"
+#include "lockstep/core/run_contract.h"
 #include "lockstep/core/workspace.h"
 #include "lockstep/data/fetch.h"
 #include "lockstep/data/synthetic.h"
@@ -62,7 +64,12 @@ fs::path from_record(const DatasetRecord& record, const fs::path& directory) {
   return record.path;
 }
 
-Error unknown(const std::string& reference, const Workspace* workspace) {
+bool inside_a_run() {
+  const char* run = std::getenv(contract::kRunDir);
+  return run != nullptr && *run != '\0';
+}
+
+Error unknown(const std::string& reference, const Workspace* workspace, const fs::path& directory) {
   std::vector<std::string> names;
   for (const DatasetRecord& record : workspace != nullptr ? list_datasets(*workspace) : std::vector<DatasetRecord>()) {
     if (names.empty() || names.back() != record.name) names.push_back(record.name);
@@ -74,11 +81,12 @@ Error unknown(const std::string& reference, const Workspace* workspace) {
   for (std::size_t i = 1; i < fetchable.size(); ++i) hint += (i + 1 == fetchable.size() ? " or " : ", ") + fetchable[i];
   if (std::find(fetchable.begin(), fetchable.end(), name) != fetchable.end())
     hint = "get it with: lockstep data fetch " + name;
-  return Error{
-      ErrorKind::usage,
-      "there is no data set, file or folder '" + reference + "'" + (names.empty() ? "" : suggestion(name, names)),
-      {},
-      hint};
+  else if (inside_a_run() && fs::path(reference).is_relative())
+    hint = "ranks run in a copy of the source directory: give an absolute path or a registered name (" + hint + ")";
+  std::string what = "there is no data set, file or folder '" + reference + "'";
+  if (fs::path(reference).is_relative()) what += " in " + fs::absolute(directory).lexically_normal().string();
+  if (!names.empty()) what += suggestion(name, names);
+  return Error{ErrorKind::usage, what, {}, hint};
 }
 
 }  // namespace
@@ -97,7 +105,7 @@ Result<fs::path> resolve_data(const std::string& reference, const fs::path& dire
   std::error_code error;
   const fs::path path = fs::absolute(directory / reference).lexically_normal();
   if (!reference.empty() && fs::exists(path, error)) return from_path(path, directory);
-  return unknown(reference, workspace ? &*workspace : nullptr);
+  return unknown(reference, workspace ? &*workspace : nullptr, directory);
 } catch (const Failure& failure) {
   return failure.error();
 }

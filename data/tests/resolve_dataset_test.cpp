@@ -57,6 +57,18 @@ TEST_F(ResolveData, UnknownNamesGetHelp) {
   EXPECT_EQ(refusal("../no/such@place").kind, ErrorKind::usage);
 }
 
+TEST_F(ResolveData, ARelativePathSaysWhereItWasLookedFor) {
+  const Error outside = refusal("digits/x.h5");
+  EXPECT_NE(outside.what.find("'digits/x.h5' in " + folder_.path().string()), std::string::npos) << outside.what;
+  EXPECT_EQ(outside.hint.find("copy of the source directory"), std::string::npos) << outside.hint;
+  setenv("LOCKSTEP_RUN_DIR", folder_.path().c_str(), 1);
+  const Error inside = refusal("digits/x.h5"), absolute = refusal("/no/such/x.h5"), name = refusal("cifar10");
+  unsetenv("LOCKSTEP_RUN_DIR");
+  EXPECT_NE(inside.hint.find("ranks run in a copy of the source directory"), std::string::npos) << inside.hint;
+  EXPECT_EQ(absolute.hint.find("copy of the source directory"), std::string::npos) << absolute.hint;
+  EXPECT_EQ(name.hint, "get it with: lockstep data fetch cifar10");
+}
+
 TEST_F(ResolveData, NoWorkspaceIsMadeForAFileOrATypo) {
   testing::SmallDataset().write(folder_ / "plain.h5");
   EXPECT_EQ(resolve("plain.h5"), folder_ / "plain.h5");
