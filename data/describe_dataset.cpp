@@ -61,11 +61,12 @@ std::string describe(const DatasetSummary& summary) {
          ", " + std::to_string(summary.class_names.size()) + " classes";
 }
 
-std::vector<std::string> verify_dataset(const std::filesystem::path& path) {
+std::vector<std::string> verify_dataset(const std::filesystem::path& path, bool digests_optional) {
   const DatasetSummary summary = describe_dataset(path).value();
   const Hdf5File file = Hdf5File::open(path, ErrorKind::usage);
   std::vector<std::string> differences;
   const auto check = [&](const std::string& dataset, const std::string& expected) {
+    if (expected.empty() && digests_optional) return;
     const Hdf5ArrayInfo info = file.array_info(dataset);
     const std::string found = sha256_of_range(path, info.offset, info.bytes);
     if (expected.empty())

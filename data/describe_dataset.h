@@ -33,9 +33,9 @@ Result<DatasetSummary> describe_dataset(const std::filesystem::path& path);
 // "60,000 training and 10,000 test images of 1x28x28, 10 classes".
 std::string describe(const DatasetSummary& summary);
 
-// Computes the digests of all images and labels anew. One line for each that differs from the recorded one, or for
-// which none is recorded; empty when the file is sound. Throws Failure as describe_dataset, and environment when it
-// cannot be read.
-std::vector<std::string> verify_dataset(const std::filesystem::path& path);
+// Computes the digests of all images and labels anew. One line for each that differs from the recorded one and, unless
+// digests are optional, for which none is recorded; empty when the file is sound. Throws Failure as describe_dataset,
+// and environment when it cannot be read.
+std::vector<std::string> verify_dataset(const std::filesystem::path& path, bool digests_optional = false);
 
 }  // namespace lockstep

@@ -103,10 +103,20 @@ namespace {
 
 struct RegisterFlags {};
 
+// What is damaged gets no name. Files of the user's own making need not record digests.
+void require_sound(const fs::path& path) {
+  look_first(path);
+  const std::vector<std::string> differences = verify_dataset(path, /*digests_optional=*/true);
+  if (differences.empty()) return;
+  fail(ErrorKind::usage, "is not what was written: " + differences.front(),
+       "the file is damaged: copy or import it again", path.string());
+}
+
 const CommandText kRegisterText{
     "lockstep data register NAME PATH",
     "Gives a data set a name in this workspace; it stays where it is. PATH is an HDF5 file as `import` writes them\n"
-    "(data/README.md has the layout), or a folder that an importer takes. Another file under the same name is a new "
+    "(data/README.md has the layout), whose recorded digests must be right, or a folder that an importer takes. "
+    "Another file under the same name is a new "
     "version.",
     "  lockstep data register digits /scratch/digits.h5\n"};
 
@@ -119,10 +129,9 @@ int register_command(const Arguments& arguments) {
   check_name(words[0]);
   const fs::path path = fs::absolute(words[1]).lexically_normal();
   if (!fs::exists(path)) fail(ErrorKind::usage, "no such file or folder", {}, path.string());
-  const Workspace workspace = Workspace::find_or_create().value();
   if (!fs::is_directory(path)) {
-    look_first(path);
-    print_registered(register_dataset_file(workspace, words[0], path, {}).value());
+    require_sound(path);
+    print_registered(register_dataset_file(Workspace::find_or_create().value(), words[0], path, {}).value());
     return 0;
   }
   const std::string importer = recognise_importer(path);
@@ -134,7 +143,7 @@ int register_command(const Arguments& arguments) {
   record.path = path;
   record.source = path.string();
   record.description = "a folder of " + importer + " files, imported when first used";
-  print_registered(register_dataset(workspace, record).value());
+  print_registered(register_dataset(Workspace::find_or_create().value(), record).value());
   return 0;
 }
 

@@ -1,7 +1,9 @@
 // lockstep-data, typed as `lockstep data …`: imports, fetches, registers, lists and verifies data sets.
+#include <cerrno>
 #include <csignal>
 #include <exception>
 #include <iostream>
+#include <system_error>
 
 #include "lockstep/core/nearest_names.h"
 #include "lockstep/data/program/commands.h"
@@ -47,6 +49,16 @@ int dispatch(const Arguments& words) {
        "lockstep data --help");
 }
 
+// The exit code, when all that was printed has reached its reader; errors of a closed pipe stay quiet.
+int after_output(int code) {
+  errno = 0;
+  std::cout.flush();
+  if (std::cout || errno == EPIPE) return code;
+  const std::string why = errno == 0 ? "" : ": " + std::generic_category().message(errno);
+  std::cerr << "lockstep data: the output cannot be written" << why << '\n';
+  return code == 0 ? 1 : code;
+}
+
 }  // namespace
 }  // namespace lockstep
 
@@ -54,7 +66,7 @@ int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_DFL);
   lockstep::Progress::end_on_signals();
   try {
-    return lockstep::dispatch({argv + 1, argv + argc});
+    return lockstep::after_output(lockstep::dispatch({argv + 1, argv + argc}));
   } catch (const std::exception& e) {
     const lockstep::Error error = lockstep::to_error(e);
     std::cerr << "lockstep data: " << error.message() << '\n';

@@ -27,6 +27,10 @@ def run(*words, code=0, **options):
     return done.stdout + done.stderr
 
 
+def message(text):
+    return text[text.index("lockstep data: "):]
+
+
 def expect(text, *parts):
     for part in parts:
         assert part in text, f"expected {part!r} in:\n{text}"
@@ -164,6 +168,50 @@ def damaged_files_end_in_a_message():
         assert done.returncode in (0, 2) and (done.returncode == 0 or b"damaged.h5" in done.stderr), done
 
 
+def a_full_file_system_is_named():
+    """A file system of its own, where this process may mount one."""
+    os.mkdir("tiny_disk")
+    if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", "tiny_disk"], capture_output=True).returncode != 0:
+        return
+    try:
+        write_cifar(pathlib.Path("cifar_for_tiny_disk"), 20)
+        error = message(run("import", "cifar10", "cifar_for_tiny_disk", "--output", "tiny_disk/x.h5", code=1))
+        expect(error, "No space left on device", "make room", os.path.realpath("tiny_disk"))
+        assert len(error.splitlines()) == 2 and "bytes actually written" not in error, error
+    finally:
+        subprocess.run(["umount", "tiny_disk"], check=True)
+
+
+def register_verifies_first():
+    """A file that is not what it says gets no name, and a refusal leaves nothing behind."""
+    write_cifar(pathlib.Path("source"))
+    with tempfile.TemporaryDirectory() as elsewhere:
+        whole = pathlib.Path(elsewhere) / "whole.h5"
+        run("import", "cifar10", "source", "--output", str(whole))
+        damaged = bytearray(whole.read_bytes())
+        images = damaged.rindex(bytes((5 * 50 + at) % 256 for at in range(3072)))  # the first test image
+        damaged[images] ^= 1
+        (pathlib.Path(elsewhere) / "damaged.h5").write_bytes(damaged)
+        os.mkdir(pathlib.Path(elsewhere) / "empty")
+        expect(run("register", "x", "damaged.h5", code=2, cwd=elsewhere), "damaged.h5", "/test/images: SHA-256 is", "recorded is")
+        expect(run("register", "x", "empty", code=2, cwd=elsewhere), "holds no files")
+        expect(run("register", "x", "missing.h5", code=2, cwd=elsewhere), "no such file")
+        assert not os.path.exists(elsewhere + "/.lockstep"), "a refusal made a workspace"
+        expect(run("register", "x", "whole.h5", cwd=elsewhere), "x@1")
+
+
+def output_that_cannot_be_written_is_an_error():
+    with open("/dev/full", "w") as full:
+        for words in (["list"], ["list", "--json"], ["--help"], ["list", "--help"]):
+            done = subprocess.run([PROGRAM, *words], stdout=full, stderr=subprocess.PIPE, text=True)
+            assert done.returncode == 1 and "No space left on device" in done.stderr, (words, done)
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run([PROGRAM, "list"], stdout=writer, stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+    assert done.stderr == "", done
+
+
 def a_full_disk_leaves_nothing():
     """Files may not grow beyond 100 KB, as on a full disk."""
     def limit():
@@ -172,7 +220,9 @@ def a_full_disk_leaves_nothing():
 
     write_cifar(pathlib.Path("larger"), 20)
     os.mkdir("full")
-    expect(run("import", "cifar10", "larger", "--output", "full/x.h5", code=1, preexec_fn=limit), "full/x.h5", "File too large")
+    expect(run("import", "cifar10", "larger", "--output", "full/x.h5", code=1, preexec_fn=limit), "full/x.h5", "File too large", "ulimit -f")
+    error = message(run("import", "cifar10", "larger", "--output", "full/x.h5", code=1, preexec_fn=limit))
+    assert len(error.splitlines()) == 2 and "bytes actually written" not in error, error
     assert not os.listdir("full"), os.listdir("full")
 
 
@@ -183,5 +233,8 @@ with tempfile.TemporaryDirectory() as folder:
     note = fashion_mnist() + "; " + cifar10()
     interrupted_import_leaves_nothing()
     a_full_disk_leaves_nothing()
+    a_full_file_system_is_named()
+    register_verifies_first()
+    output_that_cannot_be_written_is_an_error()
     damaged_files_end_in_a_message()
 print("lockstep data behaves;", note)
