@@ -18,6 +18,11 @@ bool started_by_mpi(const std::optional<RankEnvironment>& environment) {
   return environment->source != "Slurm" && environment->source != "torchrun";
 }
 
+bool speaks_before_mpi() {
+  const auto environment = launched_as();
+  return !started_by_mpi(environment) || environment->rank == 0;
+}
+
 std::optional<int> expected_world_size() {
   const char* text = std::getenv(contract::kExpectedWorldSize);
   const std::string value = text ? text : "";
@@ -46,6 +51,10 @@ std::string world_size_hint(int found, int expected, const std::optional<RankEnv
   return trap + "the launcher of " + environment->source +
          " started it, which does not belong to the MPI library it is linked with. Use the mpirun of that library "
          "(`ldd` on the program shows which libmpi)";
+}
+
+std::string alone_on_purpose_hint() {
+  return "Where separate trainings are meant, set " + std::string(contract::kExpectedWorldSize) + "=1";
 }
 
 }  // namespace lockstep

@@ -16,10 +16,17 @@ std::optional<RankEnvironment> launched_as();
 // Whether an MPI launcher started several ranks, so that MPI_Init will find the others.
 bool started_by_mpi(const std::optional<RankEnvironment>& environment);
 
+// Whether this process is one to print what all ranks would print alike before MPI is there: all but the later ranks of
+// an MPI launcher. Processes that MPI will not know of as ranks cannot rely on each other.
+bool speaks_before_mpi();
+
 // LOCKSTEP_EXPECTED_WORLD_SIZE, nothing when unset or empty. Throws Failure(usage) when it is not a number above 0.
 std::optional<int> expected_world_size();
 
 // Why `found` ranks met where `expected` were started, and what to do about it: the hint of the error.
 std::string world_size_hint(int found, int expected, const std::optional<RankEnvironment>& environment);
+
+// What else to do where the number was only taken from the launcher's variables.
+std::string alone_on_purpose_hint();
 
 }  // namespace lockstep

@@ -41,6 +41,28 @@ int leave_in_order(const std::string& program, Run& run, int rank, const AgreedF
   return exit_code(failure.error().kind);
 }
 
+// For the time before there is a Session, when the run itself may be what is wrong.
+void tell_the_run(int rank, const Error& error) noexcept try {
+  Run::get_context().report_error(rank, error);
+} catch (const std::exception&) {
+  // There is no run to tell; the sentence on stderr is all that can be done.
+}
+
+int launched_rank() { return launched_as().value_or(RankEnvironment{}).rank; }
+
+// Out of the making of a Session, on this rank alone: the others may wait for it in MPI.
+[[noreturn]] void leave_without_session(const std::string& program, const Error& error) {
+  print(program + ": " + error.message());
+  tell_the_run(launched_rank(), error);
+  const int code = exit_code(error.kind);
+  int initialized = 0, finalized = 0;
+  MPI_Initialized(&initialized);
+  MPI_Finalized(&finalized);
+  if (initialized && !finalized) MPI_Abort(MPI_COMM_WORLD, code);
+  std::fflush(nullptr);
+  std::_Exit(code);
+}
+
 int run_in(const std::string& program, Session& session, const std::function<void(Session&)>& body) {
   try {
     body(session);
@@ -63,22 +85,26 @@ int run_main(const std::string& program, const SessionOptions& options, const st
     Session session(options);
     return run_in(program, session, body);
   } catch (const AgreedFailure& failure) {  // out of the Session's making; MPI has ended
-    Run run = Run::get_context();
-    return leave_in_order(program, run, launched_as().value_or(RankEnvironment{}).rank, failure);
+    if (failure.reports()) {
+      print(program + ": " + failure.error().message());
+      tell_the_run(launched_rank(), failure.error());
+    }
+    return exit_code(failure.error().kind);
+  } catch (const std::exception& e) {  // the same, on this rank alone
+    leave_without_session(program, describe(e));
   }
 }
 
 int report_before_session(const std::string& program, const Error& error) {
-  const auto environment = launched_as();
-  const bool with_mpi = started_by_mpi(environment);
-  int rank = environment ? environment->rank : 0;
+  const bool with_mpi = started_by_mpi(launched_as());
+  int rank = 0;  // of processes that MPI does not know as ranks each speaks
   if (with_mpi) {
     MPI_Init(nullptr, nullptr);
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
   }
   if (rank == 0) {
     print(program + ": " + error.message());
-    Run::get_context().report_error(rank, error);
+    tell_the_run(launched_rank(), error);
   }
   if (with_mpi) {
     MPI_Barrier(MPI_COMM_WORLD);

@@ -20,8 +20,7 @@ std::string host_name() {
 
 }  // namespace
 
-Session::Session(const SessionOptions& options)
-    : communicator_options_(options.communicator), run_(Run::get_context()), host_(host_name()) {
+Session::Session(const SessionOptions& options) : communicator_options_(options.communicator), host_(host_name()) {
   (void)launched_as();                              // before MPI sets variables of its own
   const GpuSupport gpu = find_gpu(options.device);  // before MPI: the GPU's libraries must be the first tensor code
   start_mpi();
@@ -29,6 +28,7 @@ Session::Session(const SessionOptions& options)
   start_up_.mark("mpi");
   try {
     agree_on([&] {
+      run_ = Run::get_context();
       check_world_size();
       device_ = choose_device(gpu, local_rank_);
     });
@@ -87,11 +87,15 @@ void Session::find_place() {
 }
 
 void Session::check_world_size() const {
-  const auto expected = expected_world_size();
+  const auto told = expected_world_size();
+  const auto launched = launched_as();
+  auto expected = told;
+  if (!told && world_size_ == 1 && launched) expected = launched->world_size;
   if (!expected || *expected == world_size_) return;
+  std::string hint = world_size_hint(world_size_, *expected, launched);
+  if (!told) hint += ". " + alone_on_purpose_hint();
   fail(ErrorKind::environment,
-       "world size is " + std::to_string(world_size_) + ", expected " + std::to_string(*expected),
-       world_size_hint(world_size_, *expected, launched_as()));
+       "world size is " + std::to_string(world_size_) + ", expected " + std::to_string(*expected), hint);
 }
 
 Communicator& Session::communicator() {

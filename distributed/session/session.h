@@ -40,8 +40,9 @@ class AgreedFailure : public Failure {
 class Session {
  public:
   // Initialises MPI unless the program has done so already, and then also ends it. Works under any launcher and under
-  // none (one rank). Throws AgreedFailure, MPI ended: usage (a bad LOCKSTEP_EXPECTED_WORLD_SIZE), environment (no GPU
-  // for `cuda`; another number of ranks than expected, with the reason in the hint).
+  // none (one rank). Throws AgreedFailure, MPI ended: usage (a bad LOCKSTEP_EXPECTED_WORLD_SIZE or LOCKSTEP_ATTEMPT),
+  // environment (no GPU for `cuda`; LOCKSTEP_RUN_DIR is no directory; another number of ranks than expected, or one
+  // rank where a launcher's variables tell of several, with the reason in the hint).
   explicit Session(const SessionOptions& options = {});
   ~Session();
   Session(const Session&) = delete;
@@ -66,7 +67,7 @@ class Session {
   // "Open MPI 4.1.4": the library's name and version.
   std::string mpi_version() const;
 
-  Run& run() { return run_; }
+  Run& run() { return *run_; }
   StartUpClock& start_up() { return start_up_; }
 
   // Runs `work`, which must not communicate, on every rank, and compares the outcomes. Collective. When it throws on
@@ -103,7 +104,7 @@ class Session {
   StartUpClock start_up_;
   CommunicatorOptions communicator_options_;
   std::unique_ptr<Communicator> communicator_;
-  Run run_;
+  std::optional<Run> run_;
   MPI_Comm comm_ = MPI_COMM_NULL, node_comm_ = MPI_COMM_NULL;
   bool owns_mpi_ = false;
   int thread_level_ = MPI_THREAD_SINGLE;
