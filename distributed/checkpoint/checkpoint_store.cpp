@@ -1,14 +1,18 @@
 #include "lockstep/distributed/checkpoint/checkpoint_store.h"
 
+#include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <chrono>
 #include <cstdio>
 
 #include "lockstep/core/error.h"
+#include "lockstep/core/machine.h"
 #include "lockstep/core/publish.h"
+#include "lockstep/data/hdf5_file.h"
 
 namespace lockstep {
 namespace {
@@ -17,6 +21,7 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kPrefix = "step_", kSuffix = ".h5", kTemporary = ".step_";
 constexpr std::size_t kDigits = 10;
+constexpr auto kAbandonedAfter = std::chrono::hours(24);
 
 std::optional<std::int64_t> step_of(const std::string& name) {
   if (name.size() != kPrefix.size() + kDigits + kSuffix.size() || !name.starts_with(kPrefix) ||
@@ -36,6 +41,32 @@ std::vector<std::string> names_in(const fs::path& folder) {
   if (error && error != std::errc::no_such_file_or_directory)
     fail(ErrorKind::environment, "cannot be listed: " + error.message(), {}, folder.string());
   return names;
+}
+
+// "/outputs/checkpoints/step_0000000009.h5" -> "….step_0000000009.h5.HOST.PID", hidden: whose it is tells whether it is
+// still being written.
+fs::path temporary_name(const fs::path& path) {
+  return path.parent_path() / ("." + path.filename().string() + "." + host_name() + "." + std::to_string(getpid()));
+}
+
+// The process of this host that made the temporary file `name`; nothing when another host's did.
+std::optional<pid_t> maker_here(const std::string& name) {
+  const std::size_t owner = kTemporary.size() + kDigits + kSuffix.size() + 1, dot = name.rfind('.');
+  if (dot == std::string::npos || dot < owner || name.substr(owner, dot - owner) != host_name()) return {};
+  pid_t pid = 0;
+  const char *first = name.data() + dot + 1, *last = name.data() + name.size();
+  const auto [end, error] = std::from_chars(first, last, pid);
+  return error == std::errc() && end == last && pid > 0 ? std::optional(pid) : std::nullopt;
+}
+
+// Whether nobody can be writing the temporary file any more. Of another host's process only the age is known: a file
+// that is being written is changed all the time.
+bool is_abandoned(const fs::path& path) {
+  if (const auto maker = maker_here(path.filename().string()))
+    return *maker == getpid() || (kill(*maker, 0) != 0 && errno == ESRCH);
+  std::error_code error;
+  const auto changed = fs::last_write_time(path, error);
+  return !error && fs::file_time_type::clock::now() - changed > kAbandonedAfter;
 }
 
 void rename_or_fail(const fs::path& from, const fs::path& to) {
@@ -74,10 +105,12 @@ void CheckpointStore::prepare() const {
 }
 
 fs::path CheckpointStore::save(const Checkpoint& checkpoint) const {
-  fs::create_directories(folder_);
   const fs::path path = file_of(checkpoint.step);
-  const fs::path temporary = folder_ / ("." + path.filename().string() + "." + std::to_string(getpid()));
+  const fs::path temporary = temporary_name(path);
   try {
+    make_directories(folder_);
+    std::error_code ignored;
+    fs::remove(temporary, ignored);  // left by a killed process of the same number
     write_checkpoint(temporary, checkpoint);
     rename_or_fail(temporary, path);
     sync_path(folder_);
@@ -88,21 +121,26 @@ fs::path CheckpointStore::save(const Checkpoint& checkpoint) const {
     Error error = failure.error();
     error.what = "the checkpoint of step " + std::to_string(checkpoint.step) + " could not be written: " + error.what;
     error.where = folder_.string();
-    error.hint = "make room (df " + folder_.string() +
-                 "), then go on with --resume auto; checkpoints written before are unharmed";
+    if (is_full_disk(error)) error.hint = "make room (df " + folder_.string() + ")";
+    error.hint += std::string(error.hint.empty() ? "" : ", then ") +
+                  "go on with --resume auto; checkpoints written before are unharmed";
     throw Failure(std::move(error));
   }
   prune();
+  remove_abandoned();
   return path;
 }
 
-// Also removes what a killed process left half-written.
 void CheckpointStore::prune() const {
   std::error_code ignored;
   auto all = steps();
   for (std::size_t i = 0; i + static_cast<std::size_t>(keep_) < all.size(); ++i) fs::remove(file_of(all[i]), ignored);
+}
+
+void CheckpointStore::remove_abandoned() const {
+  std::error_code ignored;
   for (const auto& name : names_in(folder_))
-    if (name.starts_with(kTemporary)) fs::remove(folder_ / name, ignored);
+    if (name.starts_with(kTemporary) && is_abandoned(folder_ / name)) fs::remove(folder_ / name, ignored);
 }
 
 std::optional<CheckpointStore::Found> CheckpointStore::newest_valid(

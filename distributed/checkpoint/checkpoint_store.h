@@ -12,8 +12,9 @@
 
 namespace lockstep {
 
-// One process writes (rank 0). Files appear whole or not at all: temporary name, fsync, rename, fsync of the folder;
-// then `latest` (the file's name, a hint for people); then old ones are removed.
+// One process writes (rank 0), which holds the folder's lock (folder_lock.h). Files appear whole or not at all:
+// temporary name, fsync, rename, fsync of the folder; then `latest` (the file's name, a hint for people); then old ones
+// are removed.
 class CheckpointStore {
  public:
   // keep: how many to keep, at least 1. Nothing is created before prepare() or save().
@@ -24,7 +25,8 @@ class CheckpointStore {
   // Creates the folder and writes a probe. Throws Failure(environment) when that is impossible.
   void prepare() const;
 
-  // Throws Failure(environment): those saved before are unharmed, and nothing half-written is left.
+  // Throws Failure(environment): those saved before are unharmed, and nothing half-written is left. Also removes what
+  // killed processes left half-written.
   std::filesystem::path save(const Checkpoint& checkpoint) const;
 
   struct Found {
@@ -46,6 +48,7 @@ class CheckpointStore {
  private:
   std::filesystem::path file_of(std::int64_t step) const;
   void prune() const;
+  void remove_abandoned() const;
   std::filesystem::path folder_;
   int keep_;
 };

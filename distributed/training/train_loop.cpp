@@ -18,6 +18,12 @@ double seconds_between(Clock::time_point from, Clock::time_point to) {
   return std::chrono::duration<double>(to - from).count();
 }
 
+// Which option ends a training that has made `steps`.
+std::string length_given(const TrainConfig& config, std::int64_t steps) {
+  if (config.steps && *config.steps <= steps) return "--steps is " + grouped(*config.steps);
+  return "--epochs is " + grouped(config.epoch_limit().value_or(0));
+}
+
 std::int64_t rounded_up(std::int64_t a, std::int64_t b) { return a / b + (a % b != 0); }
 
 }  // namespace
@@ -39,7 +45,9 @@ TrainLoop::TrainLoop(Session& session, const TrainConfig& config, TrainingTask t
       fault_(session.rank()),
       cut_(epoch_cut(task_.train, config.accumulate)) {
   session_.agree([&] {
-    if (speaks()) store_.prepare();
+    if (!speaks()) return;
+    store_.prepare();
+    lock_ = FolderLock(store_.folder());
   });
   resume();
 }
@@ -66,6 +74,9 @@ TrainingSummary TrainLoop::run() {
   return finish();
 }
 
+// A resumed training that had come to its end already.
+bool TrainLoop::nothing_left() const { return !resumed_from_.empty() && clock_.total().steps == 0; }
+
 void TrainLoop::announce() {
   if (!resumed_from_.empty())
     report_.line("resumed from " + resumed_from_ + ": epoch " + std::to_string(epoch_ + 1) + ", " + grouped(step_) +
@@ -76,6 +87,9 @@ void TrainLoop::announce() {
                  (length_.by_samples ? "epochs and schedule go on by samples" : "--steps and schedule go on by steps"));
   report_.line(grouped(length_.total_steps) + " steps, " + grouped(cut_.steps()) + " per epoch, of " +
                grouped(cut_.step_samples()) + " samples; " + describe(model_.plan(), model_.parameters()));
+  if (!resumed_from_.empty() && step_ >= length_.total_steps)
+    report_.line("the checkpoint is at step " + grouped(step_) + " already, " + length_given(config_, step_) +
+                 ": nothing to do but test it and write the model");
 }
 
 void TrainLoop::train() {
@@ -210,8 +224,10 @@ TrainingSummary TrainLoop::finish() {
       .resumed_from = resumed_from_,
       .start_up = session_.start_up().phases()};
   if (speaks() && !config_.summary.empty()) write_summary(config_.summary, summary);
-  report_.line("finished training: " + grouped(step_) + " steps, " + grouped(std::llround(summary.samples_per_second)) +
-               " samples/s; the model is " + model_path.string());
+  const std::string done = nothing_left() ? "nothing was trained"
+                                          : "finished training: " + grouped(step_) + " steps, " +
+                                                grouped(std::llround(summary.samples_per_second)) + " samples/s";
+  report_.line(done + "; the model is " + model_path.string());
   return summary;
 }
 

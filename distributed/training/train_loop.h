@@ -8,6 +8,7 @@
 
 #include "lockstep/data/batch.h"
 #include "lockstep/distributed/checkpoint/checkpoint_store.h"
+#include "lockstep/distributed/checkpoint/folder_lock.h"
 #include "lockstep/distributed/checkpoint/model_file.h"
 #include "lockstep/distributed/gradients/data_parallel.h"
 #include "lockstep/distributed/optimizer/fused_sgd.h"
@@ -38,7 +39,8 @@ struct TrainingTask {
 // session.
 class TrainLoop {
  public:
-  // Collective. Throws AgreedFailure when the outputs are not writable or there is no sound starting point.
+  // Collective. Throws AgreedFailure when the outputs are not writable, another training writes there, or there is no
+  // sound starting point.
   TrainLoop(Session& session, const TrainConfig& config, TrainingTask task);
 
   // Collective. Trains to the end, evaluates, writes outputs/checkpoints/, outputs/model.h5 and --summary. The times
@@ -49,6 +51,7 @@ class TrainLoop {
  private:
   void resume();
   void announce();
+  bool nothing_left() const;
   void train();
   void after_step(const StepResult& result, double seconds, std::int64_t batch_before);
   void end_epoch();
@@ -64,6 +67,7 @@ class TrainLoop {
   const TrainConfig config_;
   TrainingTask task_;
   CheckpointStore store_;
+  FolderLock lock_;  // of store_; rank 0's
   DataParallel model_;
   FusedSgd optimizer_;
   LossMeter meter_;

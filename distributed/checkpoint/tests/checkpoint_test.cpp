@@ -8,8 +8,10 @@
 #include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <torch/nn/modules/batchnorm.h>
 #include <torch/nn/modules/linear.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cmath>
@@ -17,9 +19,11 @@
 #include <system_error>
 
 #include "lockstep/core/error.h"
+#include "lockstep/core/machine.h"
 #include "lockstep/core/sha256.h"
 #include "lockstep/core/tests/temporary_directory.h"
 #include "lockstep/distributed/checkpoint/checkpoint_store.h"
+#include "lockstep/distributed/checkpoint/folder_lock.h"
 #include "lockstep/distributed/checkpoint/model_file.h"
 #include "lockstep/distributed/checkpoint/seal.h"
 
@@ -186,9 +190,18 @@ TEST(CheckpointStore, AFullDiskLeavesTheLastOneUnharmed) {
   getrlimit(RLIMIT_FSIZE, &before);
   const rlimit small{.rlim_cur = 4096, .rlim_max = before.rlim_max};
   setrlimit(RLIMIT_FSIZE, &small);
-  const ErrorKind kind = kind_of_failure([&] { store.save(example(2)); });
+  std::optional<Error> error;
+  try {
+    store.save(example(2));
+  } catch (const Failure& failure) {
+    error = failure.error();
+  }
   setrlimit(RLIMIT_FSIZE, &before);
-  EXPECT_EQ(kind, ErrorKind::environment);
+  ASSERT_TRUE(error);
+  EXPECT_EQ(error->kind, ErrorKind::environment);
+  EXPECT_NE(error->what.find("File too large"), std::string::npos) << error->what;
+  EXPECT_EQ(error->hint.find("make room"), std::string::npos) << "it would not help: " << error->hint;
+  EXPECT_NE(error->hint.find("--resume auto"), std::string::npos) << error->hint;
   EXPECT_EQ(store.steps(), std::vector<std::int64_t>{1});
   EXPECT_EQ(read_checkpoint(folder / "step_0000000001.h5").step, 1);
   for (const auto& entry : std::filesystem::directory_iterator(folder.path()))
@@ -213,6 +226,47 @@ TEST(Seal, ADiskThatFillsUpInTheMiddleOfItIsNamed) {
   setrlimit(RLIMIT_FSIZE, &before);
   EXPECT_EQ(error.kind, ErrorKind::environment);
   EXPECT_NE(error.what.find(std::generic_category().message(EFBIG)), std::string::npos) << error.what;
+}
+
+// A number that no process has any more.
+pid_t ended_process() {
+  const pid_t child = fork();
+  if (child == 0) _exit(0);
+  waitpid(child, nullptr, 0);
+  return child;
+}
+
+TEST(CheckpointStore, RemovesOnlyWhatNobodyCanBeWriting) {
+  const TemporaryDirectory folder;
+  const std::string part = ".step_0000000009.h5.", living = part + host_name() + "." + std::to_string(getppid()),
+                    ended = part + host_name() + "." + std::to_string(ended_process()),
+                    elsewhere = part + "other.host.7", forgotten = part + "other.host.8";
+  for (const std::string& name : {living, ended, elsewhere, forgotten}) write_contents(folder / name, "half");
+  std::filesystem::last_write_time(folder / forgotten,
+                                   std::filesystem::file_time_type::clock::now() - std::chrono::hours(48));
+  CheckpointStore(folder.path()).save(example(1));
+  EXPECT_TRUE(std::filesystem::exists(folder / living));
+  EXPECT_FALSE(std::filesystem::exists(folder / ended));
+  EXPECT_TRUE(std::filesystem::exists(folder / elsewhere));
+  EXPECT_FALSE(std::filesystem::exists(folder / forgotten));
+}
+
+TEST(FolderLock, IsHeldByOneAtATime) {
+  const TemporaryDirectory folder;
+  {
+    const FolderLock first(folder.path());
+    ASSERT_TRUE(first.held());
+    try {
+      const FolderLock second(folder.path());
+      ADD_FAILURE() << "both hold it";
+    } catch (const Failure& failure) {
+      EXPECT_EQ(failure.error().kind, ErrorKind::environment);
+      const std::string holder = "process " + std::to_string(getpid()) + " on " + host_name();
+      EXPECT_NE(failure.error().what.find(holder), std::string::npos) << failure.error().what;
+    }
+  }
+  EXPECT_TRUE(FolderLock(folder.path()).held()) << "the first one is gone";
+  EXPECT_FALSE(FolderLock(folder / "missing").held()) << "and nothing is thrown";
 }
 
 TEST(StateDict, HasPythonsOrder) {
