@@ -41,10 +41,10 @@ std::string format_of(const Hdf5File& file) {
 }  // namespace
 
 std::string write_model(const std::filesystem::path& path, const ModelFacts& facts, const NamedTensors& state_dict) {
-  std::filesystem::create_directories(path.parent_path().empty() ? "." : path.parent_path());
   const std::filesystem::path temporary = path.string() + "." + std::to_string(getpid());
   const std::string digest = weights_sha256(state_dict);
   try {
+    make_directories(path.parent_path());
     write(temporary, facts, state_dict, digest);
     if (std::rename(temporary.c_str(), path.c_str()) != 0) fail_errno("cannot be renamed", {}, temporary.string());
     sync_path(path.parent_path().empty() ? "." : path.parent_path());
@@ -54,11 +54,18 @@ std::string write_model(const std::filesystem::path& path, const ModelFacts& fac
     Error error = failure.error();
     error.what = "the model could not be written: " + error.what;
     error.where = path.string();
-    if (error.hint.empty())
-      error.hint = "make room, then go on with --resume auto: the last checkpoint has the same weights";
+    if (is_full_disk(error)) error.hint = "make room (df " + path.parent_path().string() + ")";
+    error.hint += std::string(error.hint.empty() ? "" : ", then ") +
+                  "go on with --resume auto: the last checkpoint has the same weights";
     throw Failure(std::move(error));
   }
   return digest;
+}
+
+bool is_model_file(const std::filesystem::path& path) try {
+  return check_seal(path) == Seal::intact && format_of(Hdf5File::open(path)) == kFormat;
+} catch (const Failure&) {
+  return false;
 }
 
 NamedTensors read_weights(const std::filesystem::path& path) {

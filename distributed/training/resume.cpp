@@ -6,6 +6,7 @@
 
 #include "lockstep/core/run_contract.h"
 #include "lockstep/core/run_store.h"
+#include "lockstep/distributed/checkpoint/model_file.h"
 #include "lockstep/distributed/training/training_state.h"
 
 namespace lockstep {
@@ -13,10 +14,14 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr const char *kAuto = "auto", *kNone = "none";
+
 std::string resume_from_environment() {
   const char* value = std::getenv(contract::kResumeFrom);
   return value ? value : "";
 }
+
+bool is_name(const std::string& text) { return !text.empty() && text != kAuto && text != kNone; }
 
 void warn(const std::string& sentence) { std::fprintf(stderr, "warning: %s\n", sentence.c_str()); }
 
@@ -26,9 +31,22 @@ StartingPoint newest_in(const CheckpointStore& store) {
   return {std::move(found->checkpoint), found->path.string()};
 }
 
+// A file that the user chose: what is wrong with it is bad input.
+StartingPoint named_file(const std::string& name) {
+  try {
+    return {read_checkpoint(name), name};
+  } catch (const Failure& failure) {
+    Error error = failure.error();
+    if (error.kind == ErrorKind::corrupt_data) error.kind = ErrorKind::usage;
+    if (is_model_file(name))
+      error.hint = "--weights takes a model.h5, --resume a checkpoint: outputs/checkpoints/step_<number>.h5";
+    throw Failure(std::move(error));
+  }
+}
+
 // A checkpoint file, a folder of checkpoints (or one that has outputs/checkpoints), or a run of the workspace.
 StartingPoint named(const std::string& name) {
-  if (fs::is_regular_file(name)) return {read_checkpoint(name), name};
+  if (fs::is_regular_file(name)) return named_file(name);
   fs::path folder = name;
   if (!fs::is_directory(folder)) {
     const auto workspace = Workspace::from_config();
@@ -45,11 +63,16 @@ StartingPoint named(const std::string& name) {
 
 StartingPoint look_for(const Session& session, Run& run, std::string request, const CheckpointStore& store) {
   const std::string inherited = resume_from_environment();
-  if (request.empty()) request = run.attempt() > 1 || !inherited.empty() ? "auto" : "none";
-  if (session.rank() != 0 || request == "none") return {};
-  if (request != "auto") return named(request);
-  StartingPoint own = newest_in(store);
-  return own.checkpoint || inherited.empty() ? std::move(own) : named(inherited);
+  const bool again = run.attempt() > 1;
+  if (request.empty()) request = again || !inherited.empty() ? kAuto : kNone;
+  if (session.rank() != 0 || request == kNone) return {};
+  const std::string base = is_name(request) ? request : inherited;
+  // A run that is started again gets the same options as before: its own checkpoints already go on from the base.
+  if (again || request == kAuto)
+    if (StartingPoint own = newest_in(store); own.checkpoint) return own;
+  if (is_name(base)) return named(base);
+  std::printf("there is no checkpoint in %s yet: training starts from the beginning\n", store.folder().c_str());
+  return {};
 }
 
 void check_identity(const Checkpoint& checkpoint, const std::map<std::string, std::string>& identity,

@@ -82,8 +82,7 @@ void add_records(OptionTable<TrainConfig>& table) {
             "checkpoint every N steps too; 0: at epoch ends alone", at_least(kNone));
   table.add("resume", &TrainConfig::resume, "auto|PATH|RUN|none",
             "go on from the newest valid checkpoint in --outputs, a checkpoint file, or a run's newest one; left out: "
-            "auto where a run is "
-            "started again, none otherwise");
+            "auto where a run is started again, none otherwise; a run started again goes on from its own first");
   table.add("outputs", &TrainConfig::outputs, "DIR", "what is kept: model.h5, checkpoints/ (./outputs)");
   table.add("logs", &TrainConfig::logs, "DIR", "metrics, as TensorBoard event files (./logs)");
   table.add("summary", &TrainConfig::summary, "FILE", "result as JSON, for harnesses");
