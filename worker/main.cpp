@@ -1,7 +1,9 @@
 // lockstep-train: trains a model of the registry on a data set, on as many ranks as the launcher starts.
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include "lockstep/distributed/session/expected_world.h"
@@ -17,11 +19,15 @@ bool has(const std::vector<std::string>& words, const char* word) {
   return std::find(words.begin(), words.end(), word) != words.end();
 }
 
-// Printed once, also under a launcher.
+// Printed once, also under an MPI launcher. Returns the exit code: a full disk is an error, a reader that has left is
+// not.
 int print(const std::string& text) {
-  const auto environment = lockstep::launched_as();
-  if (!environment || environment->rank == 0) std::fputs(text.c_str(), stdout);
-  return 0;
+  if (!lockstep::speaks_before_mpi()) return 0;
+  errno = 0;
+  if ((std::fputs(text.c_str(), stdout) >= 0 && std::fflush(stdout) == 0) || errno == EPIPE) return 0;
+  const std::string why = std::generic_category().message(errno);
+  std::fprintf(stderr, "%s: the output cannot be written: %s\n", kProgram, why.c_str());
+  return 1;
 }
 
 }  // namespace

@@ -4,8 +4,9 @@ import pathlib
 import shutil
 import subprocess
 import tempfile
+import time
 
-from training import SMALL, Folder, check, equal, run_checks
+from training import AS_ROOT, SMALL, Folder, check, equal, run_checks
 
 LIMIT_SECONDS = 5       # from the failure of one rank to the end of all
 
@@ -89,6 +90,78 @@ def check_another_world_size_is_explained(program):
         refused(alone, 1, "world size is 1, expected 3", "rank 0 of 1", "mpirun -n 3")
 
 
+def check_ranks_that_mpi_does_not_know_of_are_refused(program):
+    """As torchrun, and srun without a process interface to MPI, start them."""
+    for environment, launcher in (({"RANK": "1", "WORLD_SIZE": "2"}, "torchrun"),
+                                  ({"SLURM_PROCID": "1", "SLURM_STEP_NUM_TASKS": "2"}, "srun")):
+        with Folder(program) as folder:
+            alone = folder.train("--data", SMALL, "--steps", "1", environment=environment, launcher=False)
+            refused(alone, 1, "world size is 1, expected 2", launcher, "LOCKSTEP_EXPECTED_WORLD_SIZE=1")
+            check(not (folder.path / "outputs/model.h5").exists(), "it trained")
+            refused(folder.train("--batchsize", "4", environment=environment, launcher=False), 2, "batchsize")
+            check("usage:" in folder.train("--help", environment=environment, launcher=False).output, "no help")
+            meant = {**environment, "LOCKSTEP_EXPECTED_WORLD_SIZE": "1"}
+            equal(folder.train("--data", SMALL, "--steps", "1", environment=meant, launcher=False).code, 0, "exit code where it is meant")
+
+
+def check_a_bad_run_is_explained(program):
+    with Folder(program) as folder:
+        (folder.path / "run").mkdir()
+        missing = {"LOCKSTEP_RUN_DIR": "/nonex"}
+        no_number = {"LOCKSTEP_RUN_DIR": str(folder.path / "run"), "LOCKSTEP_ATTEMPT": "abc"}
+        for launcher in (False, True):
+            for environment, code, words in ((missing, 1, ("LOCKSTEP_RUN_DIR", "/nonex")), (no_number, 2, ("LOCKSTEP_ATTEMPT", "abc"))):
+                refused(folder.train("--data", SMALL, environment=environment, launcher=launcher), code, *words)
+                refused(folder.train("--batchsize", "4", environment=environment, launcher=launcher), 2, "batchsize")
+
+
+def check_a_second_training_in_the_same_folder_is_refused(program):
+    with Folder(program) as folder:
+        argv = [str(folder.program), "--data", SMALL, "--steps", "1000000000", "--checkpoint-every", "1"]
+        first = subprocess.Popen(argv, cwd=folder.path, stdout=subprocess.DEVNULL)
+        try:
+            while not folder.checkpoints():
+                equal(first.poll(), None, "the first training's end")
+                time.sleep(0.01)
+            second = folder.train("--data", SMALL, "--steps", "3")
+            refused(second, 1, "outputs/checkpoints", f"process {first.pid}", "--outputs")
+            equal(first.poll(), None, "the first training's end")
+        finally:
+            first.kill()
+            first.wait()
+        equal(folder.train("--data", SMALL, "--steps", "3").code, 0, "exit code after the first one's end")
+
+
+def check_data_beside_the_sources_is_explained(program):
+    with Folder(program) as folder:
+        refused(folder.train("--data", "digits/x.h5", launcher=False), 2, "digits/x.h5", str(folder.path))
+        (folder.path / "run").mkdir()
+        refused(folder.train("--data", "digits/x.h5", launcher=False, environment={"LOCKSTEP_RUN_DIR": str(folder.path / "run")}),
+                2, "digits/x.h5", str(folder.path), "copy of the source directory", "absolute path")
+
+
+def check_help_that_cannot_be_written_is_an_error(program):
+    with Folder(program) as folder, open("/dev/full", "w") as full:
+        for option in ("--help", "--version"):
+            done = subprocess.run([str(folder.program), option], stdout=full, stderr=subprocess.PIPE, text=True)
+            equal(done.returncode, 1, f"exit code; stderr: {done.stderr}")
+            check("No space left on device" in done.stderr, done.stderr)
+        reader, writer = os.pipe()
+        os.close(reader)
+        done = subprocess.run([str(folder.program), "--help"], stdout=writer, stderr=subprocess.PIPE, text=True)
+        equal(done.stderr, "", "stderr where nobody reads")
+        os.close(writer)
+
+
+def check_a_deleted_working_directory_is_named(program):
+    with Folder(program) as folder:
+        gone = folder.path / "gone"
+        argv = ["sh", "-c", f"mkdir {gone} && cd {gone} && rmdir {gone} && exec {folder.program} --data {SMALL}"]
+        done = subprocess.run(argv, capture_output=True, text=True, env={**os.environ, **AS_ROOT})
+        equal(done.returncode, 1, f"exit code; stderr: {done.stderr}")
+        check(done.stderr.startswith("lockstep-train: the working directory"), done.stderr)
+
+
 def check_outputs_that_cannot_be_written_end_it_before_the_first_step(program):
     with Folder(program) as folder:
         (folder.path / "file").write_text("")
@@ -119,11 +192,24 @@ def check_a_full_disk_leaves_the_last_checkpoint(program):
             folder.summary(*options, "2")
             (disk / "ballast").write_bytes(bytes(free_bytes(disk) - 200_000))
             result = folder.train(*options, "9", "--resume", "auto")
-            refused(result, 1, "checkpoint of step 3", str(disk), "No space left")
+            refused(result, 1, "checkpoint of step 3", str(disk), "No space left", "make room")
+            check("bytes actually written" not in result.error, result.error)
             (disk / "ballast").unlink()
             check("step_0000000002.h5" in str(folder.summary(*options, "9", "--resume", "auto")["resumed_from"]), "not resumed")
         finally:
             subprocess.run(["umount", disk], check=True)
+
+
+def check_made_up_data_on_a_full_disk_name_the_disk(program):
+    with Folder(program) as folder:
+        # 20 MB for a file, as on a full disk: enough for MPI's own.
+        limited = f"trap '' XFSZ; ulimit -f 20000; exec {folder.program} --data synthetic:3x32x32:10:20000"
+        done = subprocess.run(["bash", "-c", limited], cwd=folder.path, capture_output=True, text=True, env={**os.environ, **AS_ROOT})
+        equal(done.returncode, 1, f"exit code; stderr: {done.stderr}")
+        message = done.stderr[done.stderr.index("lockstep-train: "):]
+        check("File too large" in message and "bytes actually written" not in message, message)
+        check("ulimit -f" in message, message)
+        equal(len(message.splitlines()), 2, f"lines: {message}")
 
 
 def free_bytes(path):

@@ -1,4 +1,5 @@
 """A training that is killed and resumed ends with the same bits as one that never stopped."""
+import json
 import math
 import random
 
@@ -131,16 +132,73 @@ def check_other_options_are_refused(program):
 
 
 def check_a_run_started_again_resumes_by_itself(program):
-    """The environment that a supervisor gives the second attempt of a run."""
     with Folder(program) as folder:
         folder.summary("--data", SMALL, "--steps", "5", ranks=1)
-        for place in ("attempts/002", "outputs", "logs"):
-            (folder.path / place).mkdir(parents=True, exist_ok=True)
-        environment = {"LOCKSTEP_RUN_DIR": str(folder.path), "LOCKSTEP_RUN_ID": "x_1700000000_00000000",
-                       "LOCKSTEP_EXPERIMENT": "x", "LOCKSTEP_ATTEMPT": "2"}
-        summary = folder.summary("--data", SMALL, "--steps", "8", ranks=1, environment=environment)
+        summary = folder.summary("--data", SMALL, "--steps", "8", ranks=1, environment=supervised(folder, 2))
         check("step_0000000005.h5" in (summary["resumed_from"] or ""), f"resumed from {summary['resumed_from']}")
         check((folder.path / "attempts/002/started").exists(), "the supervisor was not told that work began")
+
+
+def check_a_run_finds_its_start(program):
+    """By attempt, LOCKSTEP_RESUME_FROM, --resume and own checkpoints: its own first, else the base, else the beginning."""
+    with Folder(program) as other:
+        other.summary("--data", SMALL, "--steps", "3", ranks=1)
+        base = str(other.checkpoints()[-1])
+        for attempt, variable, option, own, expected in [
+                (1, base, None, False, base),
+                (2, base, None, False, base),
+                (2, base, None, True, "step_0000000005.h5"),
+                (2, "auto", None, False, None),
+                (2, "auto", None, True, "step_0000000005.h5"),
+                (2, None, None, False, None),
+                (2, None, base, False, base),
+                (2, None, base, True, "step_0000000005.h5"),
+                (1, None, base, False, base)]:
+            with Folder(program) as folder:
+                if own:
+                    folder.summary("--data", SMALL, "--steps", "5", ranks=1, environment=supervised(folder, 1))
+                options = ["--data", SMALL, "--steps", "8"] + (["--resume", option] if option else [])
+                case = f"attempt {attempt}, LOCKSTEP_RESUME_FROM {variable}, --resume {option}, own checkpoints {own}"
+                result = folder.train(*options, "--summary", "summary.json", ranks=1, environment=supervised(folder, attempt, variable))
+                equal(result.code, 0, f"{case}: exit code; stderr: {result.error}")
+                found = json.loads((folder.path / "summary.json").read_text())["resumed_from"]
+                check(found == expected if expected in (None, base) else expected in (found or ""), f"{case}: resumed from {found}")
+                equal("starts from the beginning" in result.output, expected is None, f"{case}: {result.output}")
+
+
+def supervised(folder, attempt, resume_from=None):
+    """The environment that a supervisor gives an attempt of a run in this folder."""
+    for place in (f"attempts/{attempt:03}", "outputs", "logs"):
+        (folder.path / place).mkdir(parents=True, exist_ok=True)
+    environment = {"LOCKSTEP_RUN_DIR": str(folder.path), "LOCKSTEP_RUN_ID": "x_1700000000_00000000",
+                   "LOCKSTEP_EXPERIMENT": "x", "LOCKSTEP_ATTEMPT": str(attempt)}
+    return environment if resume_from is None else {**environment, "LOCKSTEP_RESUME_FROM": resume_from}
+
+
+def check_a_named_file_that_is_no_checkpoint_is_refused(program):
+    with Folder(program) as folder:
+        folder.summary("--data", SMALL, "--steps", "2", ranks=1)
+        result = folder.train("--data", SMALL, "--resume", "outputs/model.h5", ranks=1)
+        equal(result.code, 2, f"exit code; stderr: {result.error}")
+        for word in ("outputs/model.h5", "is not a checkpoint", "--weights takes a model.h5"):
+            check(word in result.error, f"{word!r} is not in: {result.error}")
+        (folder.path / "text.h5").write_text("no checkpoint " * 20)
+        result = folder.train("--data", SMALL, "--resume", "text.h5", ranks=1)
+        equal(result.code, 2, f"exit code; stderr: {result.error}")
+        check("text.h5" in result.messages[0] and "--weights" not in result.error, result.error)
+
+
+def check_a_finished_training_says_that_nothing_is_left(program):
+    with Folder(program) as folder:
+        weights = folder.summary("--data", SMALL, "--steps", "5", ranks=1)["weights_sha256"]
+        for steps in ("3", "5"):
+            result = folder.train("--data", SMALL, "--steps", steps, "--resume", "auto", "--summary", "summary.json", ranks=1)
+            equal(result.code, 0, f"exit code; stderr: {result.error}")
+            check(f"the checkpoint is at step 5 already, --steps is {steps}: nothing to do" in result.output, result.output)
+            check("0 samples/s" not in result.output, result.output)
+            equal(json.loads((folder.path / "summary.json").read_text())["weights_sha256"], weights, "weights")
+        result = folder.train("--data", SMALL, "--epochs", "0", "--resume", "auto", ranks=1)
+        check("the checkpoint is at step 5 already, --epochs is 0: nothing to do" in result.output, result.output)
 
 
 if __name__ == "__main__":
