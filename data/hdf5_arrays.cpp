@@ -8,7 +8,8 @@ namespace lockstep {
 namespace {
 
 constexpr int kMostDimensions = 16;
-constexpr const char* kDtype = "dtype";  // attribute that tells bfloat16 from uint16
+constexpr std::int64_t kMostTexts = 1 << 24;  // a guard against sizes made up by a hostile file
+constexpr const char* kDtype = "dtype";       // attribute that tells bfloat16 from uint16
 
 struct TypeRow {
   Hdf5Type type;
@@ -219,6 +220,41 @@ void Hdf5File::read_array(const std::string& dataset, Hdf5Type type, const Hdf5S
   if (H5Dread(id.get(), memory_type(type), H5S_ALL, H5S_ALL, H5P_DEFAULT, data) < 0) {
     refuse(dataset, "cannot be read: " + hdf5_reason());
   }
+}
+
+void Hdf5File::write_texts(const std::string& dataset, std::span<const std::string> values) {
+  const Hdf5Scope scope;
+  const Hdf5Id space = array_space({static_cast<std::int64_t>(values.size())}), type = hdf5_text_type();
+  const Hdf5Id list = creation_list();
+  H5Pset_fill_time(list.get(), H5D_FILL_TIME_IFSET);  // text needs it: the references must not be chance bytes
+  std::vector<const char*> texts;
+  for (const std::string& value : values) texts.push_back(value.c_str());
+  Hdf5Id id(H5Dcreate2(id_, dataset.c_str(), type.get(), space.get(), H5P_DEFAULT, list.get(), H5P_DEFAULT), H5Dclose);
+  const bool written =
+      id.valid() && (texts.empty() || H5Dwrite(id.get(), type.get(), H5S_ALL, H5S_ALL, H5P_DEFAULT, texts.data()) >= 0);
+  if (!written || !id.close()) refuse_write(dataset, "the texts cannot be written");
+}
+
+std::vector<std::string> Hdf5File::read_texts(const std::string& dataset) const {
+  const Hdf5Scope scope;
+  const Hdf5Id id(open_object(dataset), H5Oclose);
+  if (H5Iget_type(id.get()) != H5I_DATASET) refuse(dataset, "is not a dataset");
+  Hdf5Arrays::layout(*this, dataset, id.get());
+  const Hdf5Id found(H5Dget_type(id.get()), H5Tclose);
+  if (H5Tget_class(found.get()) != H5T_STRING || H5Tis_variable_str(found.get()) <= 0)
+    refuse(dataset, "is not text of variable length");
+  const Hdf5Shape shape = Hdf5Arrays::shape(*this, dataset, id.get());
+  if (shape.size() != 1 || shape[0] < 0 || shape[0] > kMostTexts) refuse(dataset, "is not a list of texts");
+  std::vector<char*> texts(static_cast<std::size_t>(shape[0]), nullptr);
+  if (texts.empty()) return {};
+  const bool read = H5Dread(id.get(), found.get(), H5S_ALL, H5S_ALL, H5P_DEFAULT, texts.data()) >= 0;
+  const std::string reason = read ? "" : hdf5_reason();
+  std::vector<std::string> values;
+  for (const char* text : texts) values.emplace_back(text == nullptr ? "" : text);
+  const Hdf5Id space(H5Dget_space(id.get()), H5Sclose);
+  H5Dvlen_reclaim(found.get(), space.get(), H5P_DEFAULT, texts.data());
+  if (!read) refuse(dataset, "cannot be read: " + reason);
+  return values;
 }
 
 }  // namespace lockstep

@@ -1,5 +1,4 @@
-// Attributes of Hdf5File. Strings are written with variable length and as UTF-8, which h5py and others show as plain
-// text.
+// Attributes of Hdf5File.
 #include <limits>
 
 #include "lockstep/data/hdf5_file.h"
@@ -10,13 +9,6 @@ namespace {
 
 // More values than any attribute of ours holds; a guard against sizes made up by a hostile file.
 constexpr hssize_t kMostValues = 1 << 20;
-
-Hdf5Id text_type() {
-  Hdf5Id type(H5Tcopy(H5T_C_S1), H5Tclose);
-  H5Tset_size(type.get(), H5T_VARIABLE);
-  H5Tset_cset(type.get(), H5T_CSET_UTF8);
-  return type;
-}
 
 Hdf5Id value_space(bool list, std::size_t count) {
   const hsize_t extent = count;
@@ -37,6 +29,13 @@ std::string trimmed(const char* text, std::size_t size, H5T_str_t padding) {
 }
 
 }  // namespace
+
+Hdf5Id hdf5_text_type() {
+  Hdf5Id type(H5Tcopy(H5T_C_S1), H5Tclose);
+  H5Tset_size(type.get(), H5T_VARIABLE);
+  H5Tset_cset(type.get(), H5T_CSET_UTF8);
+  return type;
+}
 
 // The parts that need HDF5's types stay out of the public header: plain functions over (file, object, attribute).
 struct Hdf5Attributes {
@@ -116,7 +115,7 @@ struct Hdf5Attributes {
 void Hdf5File::write_string(const std::string& object, const std::string& attribute, const std::string& value) {
   const Hdf5Scope scope;
   const char* text = value.c_str();
-  const Hdf5Id type = text_type();
+  const Hdf5Id type = hdf5_text_type();
   Hdf5Attributes::write(*this, object, attribute, type.get(), type.get(), value_space(false, 1), &text);
 }
 
@@ -125,7 +124,7 @@ void Hdf5File::write_strings(const std::string& object, const std::string& attri
   const Hdf5Scope scope;
   std::vector<const char*> texts;
   for (const std::string& value : values) texts.push_back(value.c_str());
-  const Hdf5Id type = text_type();
+  const Hdf5Id type = hdf5_text_type();
   Hdf5Attributes::write(*this, object, attribute, type.get(), type.get(), value_space(true, texts.size()),
                         texts.data());
 }

@@ -90,6 +90,10 @@ class Hdf5File {
   void create_array(const std::string& dataset, Hdf5Type type, const Hdf5Shape& shape);
   void write_rows(const std::string& dataset, std::int64_t first, std::int64_t count, const void* data);
 
+  // A one-dimensional dataset of text (variable length, UTF-8), for lists of any length: attributes end at 64 KiB.
+  void write_texts(const std::string& dataset, std::span<const std::string> values);
+  std::vector<std::string> read_texts(const std::string& dataset) const;
+
   // Also refuses element types other than Hdf5Type's and sizes that overflow or exceed what the file holds.
   Hdf5ArrayInfo array_info(const std::string& dataset) const;
   // Reads all elements; refuses another type or shape than expected. data: room for array_info().bytes.

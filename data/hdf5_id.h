@@ -28,6 +28,10 @@ class Hdf5Scope {
 // What the library says about the call that just failed: the innermost description of its error stack. May be empty.
 std::string hdf5_reason();
 
+class Hdf5Id;
+// Text of variable length, UTF-8, which h5py and others show as plain text.
+Hdf5Id hdf5_text_type();
+
 // An id and the function that closes it. Below zero: nothing is owned.
 class Hdf5Id {
  public:

@@ -34,6 +34,19 @@ Error error_of(Action action) {
     EXPECT_NE(error.message().find(words), std::string::npos) << "message: " << error.message(); \
   } while (false)
 
+TEST(Hdf5File, ReadsBackListsOfTextOfAnyLength) {
+  const TemporaryDirectory folder;
+  std::vector<std::string> many{"", "Größe", "two\nlines"};
+  for (int i = 0; i < 20'000; ++i) many.push_back("layers." + std::to_string(i) + ".weight");
+  Hdf5File file = Hdf5File::create(folder / "a.h5");
+  file.write_texts("/many", many);
+  file.write_texts("/none", {});
+  file.close();
+  const Hdf5File again = Hdf5File::open(folder / "a.h5");
+  EXPECT_EQ(again.read_texts("/many"), many);
+  EXPECT_TRUE(again.read_texts("/none").empty());
+}
+
 TEST(Hdf5File, ReadsBackEveryTypeShapeAndAttribute) {
   const TemporaryDirectory folder;
   const std::vector<std::uint8_t> bytes{0, 1, 127, 128, 255, 3};
@@ -230,6 +243,15 @@ TEST_F(Hdf5Foreign, OtherElementTypes) {
   const Hdf5File file = reopen();
   for (const char* name : {"/words", "/swapped", "/text"})
     EXPECT_REFUSED(file.array_info(name), "has an element type other");
+}
+
+TEST_F(Hdf5Foreign, OnlyListsOfTextAreReadAsTexts) {
+  dataset("fixed", H5T_C_S1, 4, H5P_DEFAULT);
+  dataset("words", H5T_STD_U16LE, 4, H5P_DEFAULT);
+  const Hdf5File file = reopen();
+  for (const char* name : {"/fixed", "/words"}) EXPECT_REFUSED(file.read_texts(name), "is not text of variable length");
+  EXPECT_REFUSED(file.read_texts("/"), "is not a dataset");
+  EXPECT_REFUSED(file.read_texts("/none"), "is missing");
 }
 
 TEST_F(Hdf5Foreign, FixedLengthStrings) {

@@ -1,5 +1,7 @@
 #include "lockstep/distributed/checkpoint/checkpoint.h"
 
+#include <ATen/ops/stack.h>
+
 #include "lockstep/core/sha256.h"
 #include "lockstep/distributed/checkpoint/checkpoint_description.h"
 #include "lockstep/distributed/checkpoint/seal.h"
@@ -9,12 +11,13 @@ namespace lockstep {
 namespace {
 
 constexpr const char* kFormat = "lockstep-checkpoint";
-constexpr std::int64_t kVersion = 1;
+constexpr std::int64_t kVersion = 2;
 
-NamedTensors by_rank(const std::vector<at::Tensor>& rng) {
-  NamedTensors tensors;
-  for (std::size_t rank = 0; rank < rng.size(); ++rank) tensors.emplace_back("rank_" + std::to_string(rank), rng[rank]);
-  return tensors;
+// Format 1 had a dataset rank_<n> for each rank, of the CPU's generator.
+NamedTensors one_for_all_ranks(const NamedTensors& by_rank) {
+  std::vector<at::Tensor> states;
+  for (const auto& [name, state] : by_rank) states.push_back(state);
+  return {{"cpu", at::stack(states)}};
 }
 
 std::string joined(const std::vector<std::string>& lines) {
@@ -24,8 +27,8 @@ std::string joined(const std::vector<std::string>& lines) {
 }
 
 // Covers all that the manifest lists and the description: a change anywhere changes it.
-std::string digest(const std::string& description, const std::string& manifest) {
-  return sha256(std::string(kFormat) + "\n" + std::to_string(kVersion) + "\n" + description + "\n" + manifest);
+std::string digest(std::int64_t version, const std::string& description, const std::string& manifest) {
+  return sha256(std::string(kFormat) + "\n" + std::to_string(version) + "\n" + description + "\n" + manifest);
 }
 
 void write(Hdf5File& file, const Checkpoint& checkpoint) {
@@ -34,24 +37,26 @@ void write(Hdf5File& file, const Checkpoint& checkpoint) {
   file.write_integer("/", "format_version", kVersion);
   write_tensors(file, "/state_dict", checkpoint.state_dict, manifest);
   write_tensors(file, "/optimizer", checkpoint.optimizer, manifest);
-  write_tensors(file, "/rng", by_rank(checkpoint.rng), manifest);
+  write_tensors(file, "/rng", checkpoint.rng, manifest);
   const std::string description = describe(checkpoint);
   file.write_string("/", "training", description);
   file.write_string("/", "manifest", joined(manifest));
-  file.write_string("/", "manifest_sha256", digest(description, joined(manifest)));
+  file.write_string("/", "manifest_sha256", digest(kVersion, description, joined(manifest)));
   file.close();
   seal_file(file.path());
 }
 
-void check_format(const Hdf5File& file) {
+// Returns the version.
+std::int64_t check_format(const Hdf5File& file) {
   const std::string where = file.path().string();
   if (!file.has_attribute("/", "format") || file.read_string("/", "format") != kFormat)
     fail(ErrorKind::corrupt_data, "is not a checkpoint of Lockstep", {}, where);
   const std::int64_t version = file.read_integer("/", "format_version");
-  if (version != kVersion)
+  if (version < 1 || version > kVersion)
     fail(ErrorKind::usage,
-         "has checkpoint format " + std::to_string(version) + ", this program reads " + std::to_string(kVersion),
+         "has checkpoint format " + std::to_string(version) + ", this program reads 1 to " + std::to_string(kVersion),
          "use the version of Lockstep that wrote it", where);
+  return version;
 }
 
 }  // namespace
@@ -74,18 +79,19 @@ Checkpoint read_checkpoint(const std::filesystem::path& path) {
                               : "has no digest at its end: it is incomplete or no checkpoint",
          "the file is damaged", path.string());
   const Hdf5File file = Hdf5File::open(path);
-  check_format(file);
+  const std::int64_t version = check_format(file);
   Checkpoint checkpoint;
   std::vector<std::string> manifest;
   checkpoint.state_dict = read_tensors(file, "/state_dict", manifest);
   checkpoint.optimizer = read_tensors(file, "/optimizer", manifest);
-  for (const auto& [name, state] : read_tensors(file, "/rng", manifest)) checkpoint.rng.push_back(state);
+  checkpoint.rng = read_tensors(file, "/rng", manifest);
   const std::string description = file.read_string("/", "training");
   // Before anything read is believed.
   const std::string found = joined(manifest);
   if (found != file.read_string("/", "manifest") ||
-      digest(description, found) != file.read_string("/", "manifest_sha256"))
+      digest(version, description, found) != file.read_string("/", "manifest_sha256"))
     fail(ErrorKind::corrupt_data, "does not match its SHA-256 digests", "the file is damaged", path.string());
+  if (version == 1) checkpoint.rng = one_for_all_ranks(checkpoint.rng);
   try {
     take_description(description, checkpoint);
   } catch (const std::exception& e) {

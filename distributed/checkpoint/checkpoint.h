@@ -29,7 +29,7 @@ struct Checkpoint {
   NamedTensors optimizer;               // "momentum.conv1.weight", …
   std::vector<bool> optimizer_started;  // per trainable parameter
   // Per rank of the world that wrote it.
-  std::vector<at::Tensor> rng;        // state of LibTorch's CPU generator, [bytes] uint8
+  NamedTensors rng;                   // "cpu", "cuda": states of LibTorch's generators, [world size, bytes] uint8
   std::vector<LossSums> loss_window;  // the running loss that has not been logged yet
   double last_train_loss = 0;         // the last mean that was logged; NaN before the first
 };

@@ -13,7 +13,7 @@ namespace lockstep {
 namespace {
 
 constexpr const char* kFormat = "lockstep-model";
-constexpr std::int64_t kVersion = 1;
+constexpr std::int64_t kVersion = 2;
 
 void write(const std::filesystem::path& path, const ModelFacts& facts, const NamedTensors& state_dict,
            const std::string& digest) {

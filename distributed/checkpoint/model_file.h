@@ -22,7 +22,7 @@ struct ModelFacts {
 
 // Replaces `path` in one go (temporary file, fsync, rename). /state_dict holds a dataset per parameter and buffer,
 // named as in Python's state_dict
-// ("conv1.weight"); its attribute names keeps their order. Attributes of the file: format "lockstep-model",
+// ("conv1.weight"); the dataset /names/state_dict keeps their order. Attributes of the file: format "lockstep-model",
 // format_version, model, class_names, input_shape, normalize, mean, std, step, weights_sha256. Throws
 // Failure(environment). Returns weights_sha256.
 std::string write_model(const std::filesystem::path& path, const ModelFacts& facts, const NamedTensors& state_dict);
@@ -31,8 +31,8 @@ std::string write_model(const std::filesystem::path& path, const ModelFacts& fac
 bool is_model_file(const std::filesystem::path& path);
 
 // The values of /state_dict of a model file or a checkpoint. What Lockstep wrote is sealed (seal.h) and verified; a
-// model file that another program wrote needs the attribute format, the group and its attribute names. Throws Failure:
-// usage when there is no such file or it is of another kind, corrupt_data when it is damaged.
+// model file that another program wrote needs the attribute format, the group and its attribute names (or the dataset).
+// Throws Failure: usage when there is no such file or it is of another kind, corrupt_data when it is damaged.
 NamedTensors read_weights(const std::filesystem::path& path);
 
 }  // namespace lockstep

@@ -9,6 +9,8 @@
 namespace lockstep {
 namespace {
 
+const std::string kNames = "/names";
+
 Hdf5Type file_type(const at::Tensor& tensor, const std::string& name) {
   switch (tensor.scalar_type()) {
     case at::kByte:
@@ -56,6 +58,11 @@ std::string manifest_line(const std::string& path, const at::Tensor& tensor) {
   return line.str();
 }
 
+// In format 1, and in files of other programs, an attribute, which cannot hold more than some 4,000 names.
+std::vector<std::string> names_of(const Hdf5File& file, const std::string& group) {
+  return file.has_attribute(group, "names") ? file.read_strings(group, "names") : file.read_texts(kNames + group);
+}
+
 }  // namespace
 
 void write_tensors(Hdf5File& file, const std::string& group, const NamedTensors& tensors,
@@ -71,12 +78,13 @@ void write_tensors(Hdf5File& file, const std::string& group, const NamedTensors&
     manifest.push_back(manifest_line(path, values));
     names.push_back(name);
   }
-  file.write_strings(group, "names", names);
+  if (!file.has(kNames)) file.create_group(kNames);
+  file.write_texts(kNames + group, names);
 }
 
 NamedTensors read_tensors(const Hdf5File& file, const std::string& group, std::vector<std::string>& manifest) {
   NamedTensors tensors;
-  for (const std::string& name : file.read_strings(group, "names")) {
+  for (const std::string& name : names_of(file, group)) {
     const std::string path = group + "/" + name;
     const Hdf5ArrayInfo info = file.array_info(path);
     const bool is_bool =

@@ -28,15 +28,4 @@ void sum_over_ranks(Communicator& communicator, c10::Device device, std::span<do
   std::memcpy(values.data(), copy.cpu().const_data_ptr(), values.size_bytes());
 }
 
-void gather_words(Communicator& communicator, c10::Device device, std::span<const std::int64_t> words,
-                  std::span<std::int64_t> all) {
-  const auto count = static_cast<std::int64_t>(words.size());
-  const at::Tensor input = on_device(words.data(), words.size(), at::kLong, device);
-  const at::Tensor output = at::empty({count * communicator.size()}, input.options());
-  communicator
-      .all_gather({input.data_ptr(), count, DataType::int64}, {output.data_ptr(), output.numel(), DataType::int64})
-      .wait();
-  std::memcpy(all.data(), output.cpu().const_data_ptr(), all.size_bytes());
-}
-
 }  // namespace lockstep

@@ -15,8 +15,4 @@ namespace lockstep {
 // node.
 void sum_over_ranks(Communicator& communicator, c10::Device device, std::span<double> values);
 
-// Collective: the `words` of every rank, by rank, into `all` (size() times as many). Host memory.
-void gather_words(Communicator& communicator, c10::Device device, std::span<const std::int64_t> words,
-                  std::span<std::int64_t> all);
-
 }  // namespace lockstep

@@ -23,9 +23,9 @@ struct LiveState {
   LossMeter& meter;
 };
 
-// Collective. Copies everything; what belongs to single ranks (random numbers, loss sums) is gathered. Every rank
-// returns the same checkpoint but for its tensors, which only rank 0 copies; step, identity, config and last_train_loss
-// are left to the caller.
+// Collective. Copies everything; what belongs to single ranks (random numbers, loss sums) is gathered. Rank 0 returns
+// the checkpoint, the others an empty one; step, first_step_samples, first_epoch_steps, identity, config and
+// last_train_loss are left to the caller.
 Checkpoint capture(LiveState& live);
 
 // Collective: rank 0's checkpoint to all ranks (the files need to be visible to rank 0 alone).

@@ -5,6 +5,7 @@
 #include <ATen/ops/equal.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/rand.h>
+#include <ATen/ops/stack.h>
 #include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
@@ -50,7 +51,8 @@ Checkpoint example(std::int64_t step) {
                            {"half", at::rand({7}).to(at::kBFloat16)}};
   checkpoint.optimizer = {{"momentum.conv1.weight", at::rand({2, 3, 5})}};
   checkpoint.optimizer_started = {true, false, true};
-  checkpoint.rng = {at::arange(0, 200, at::kByte), at::arange(10, 210, at::kByte)};
+  checkpoint.rng = {{"cpu", at::arange(0, 200, at::kByte).reshape({2, 100})},
+                    {"cuda", at::arange(0, 32, at::kByte).reshape({2, 16})}};
   checkpoint.loss_window = {{.loss = 1.0 / 3, .samples = 5}, {.loss = 2e300, .samples = 0}};
   checkpoint.last_train_loss = std::nan("");
   return checkpoint;
@@ -100,8 +102,45 @@ TEST(Checkpoint, ReadsBackBitForBit) {
   EXPECT_EQ(read.loss_window[0].samples, 5);
   expect_same(read.state_dict, written.state_dict);
   expect_same(read.optimizer, written.optimizer);
-  ASSERT_EQ(read.rng.size(), 2u);
-  EXPECT_TRUE(same_bits(read.rng[1], written.rng[1]));
+  expect_same(read.rng, written.rng);
+}
+
+TEST(Checkpoint, HoldsAnyNumberOfTensorsAndRanks) {
+  const TemporaryDirectory folder;
+  Checkpoint written;
+  for (int i = 0; i < 5000; ++i) {
+    const std::string name = "layers." + std::to_string(i) + ".weight";
+    written.state_dict.emplace_back(name, at::full({1}, static_cast<double>(i)));
+    written.optimizer.emplace_back("momentum." + name, at::full({1}, -static_cast<double>(i)));
+  }
+  written.rng = {{"cpu", at::zeros({5000, 16}, at::kByte)}};
+  written.loss_window.resize(5000);
+  write_checkpoint(folder / "large.h5", written);
+  const Checkpoint read = read_checkpoint(folder / "large.h5");
+  expect_same(read.state_dict, written.state_dict);
+  expect_same(read.optimizer, written.optimizer);
+  expect_same(read.rng, written.rng);
+  EXPECT_EQ(read.loss_window.size(), 5000u);
+  write_model(folder / "model.h5", {.model = "mlp"}, written.state_dict);
+  expect_same(read_weights(folder / "model.h5"), written.state_dict);
+}
+
+// Files in format_1/ were written when names were attributes and generators a dataset per rank.
+TEST(Checkpoint, ReadsFormatOne) {
+  const std::filesystem::path folder = FORMAT_1;
+  const Checkpoint read = read_checkpoint(folder / "checkpoint.h5");
+  EXPECT_EQ(read.step, 42);
+  EXPECT_EQ(read.position.consumed, 17);
+  const at::Tensor weight = at::arange(6, at::kFloat).reshape({2, 3});
+  const NamedTensors state = {{"b.weight", weight}, {"a.mask", at::full({5}, true, at::kBool)}};
+  expect_same(read.state_dict, state);
+  expect_same(read.optimizer, {{"momentum.b.weight", weight.neg()}});
+  const at::Tensor bytes = at::arange(0, 8, at::kByte);
+  expect_same(read.rng, {{"cpu", at::stack({bytes, bytes.add(10)})}});
+  ASSERT_EQ(read.loss_window.size(), 2u);
+  EXPECT_EQ(read.loss_window[1].loss, 0.25);
+  expect_same(read_weights(folder / "model.h5"), state);
+  expect_same(read_weights(folder / "checkpoint.h5"), state);
 }
 
 TEST(Checkpoint, IsNeverOverwritten) {

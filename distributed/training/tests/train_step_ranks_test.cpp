@@ -1,6 +1,8 @@
 // N ranks do what one rank does with the whole batch: steps, evaluation, state that is saved and put back.
 #include <ATen/CPUGeneratorImpl.h>
+#include <ATen/Context.h>
 #include <ATen/ops/allclose.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/randint.h>
 #include <ATen/ops/randn.h>
 #include <ATen/ops/zeros.h>
@@ -15,6 +17,7 @@
 #include "lockstep/distributed/communicator/self_communicator.h"
 #include "lockstep/distributed/session/session.h"
 #include "lockstep/distributed/training/evaluation.h"
+#include "lockstep/distributed/training/generators.h"
 #include "lockstep/distributed/training/train_step.h"
 #include "lockstep/distributed/training/training_state.h"
 
@@ -187,6 +190,62 @@ TEST(TrainingState, GoesOnAsIfNothingHadHappened) {
   EXPECT_EQ(second.source.position().consumed, 24);
 }
 
+TEST(TrainingState, EveryRankGetsAllOfIt) {
+  Checkpoint checkpoint;
+  if (session().rank() == 0) {
+    const at::Tensor matrix = at::randn({3, 5});
+    checkpoint.step = 7;
+    checkpoint.config = "steps = 3\nmodel = \"x\"\n";
+    checkpoint.loss_window = {{.loss = 0.5, .samples = 3}};
+    checkpoint.state_dict = {{"a.weight", matrix.t()},
+                             {"empty", at::zeros({0, 4})},
+                             {"count", at::zeros({}, at::kLong)},
+                             {"half", matrix.to(at::kBFloat16)}};
+    checkpoint.optimizer = {{"momentum.a.weight", matrix}};
+    checkpoint.rng = {{"cpu", at::zeros({1, 13}, at::kByte)}, {"cuda", at::zeros({1, 16}, at::kByte)}};
+  }
+  const auto text = [](const Checkpoint& c) {
+    std::string all = std::to_string(c.step) + c.config + std::to_string(c.loss_window.size());
+    for (const NamedTensors* list : {&c.state_dict, &c.optimizer, &c.rng})
+      for (const auto& [name, tensor] : *list)
+        all += " " + name + " " + c10::toString(tensor.scalar_type()) + std::to_string(tensor.dim()) + "x" +
+               std::to_string(tensor.numel()) + " " + weights_sha256({{name, tensor}});
+    return all;
+  };
+  std::string expected = text(checkpoint);
+  share(session(), checkpoint);
+  session().broadcast_text(expected);
+  EXPECT_EQ(text(checkpoint), expected);
+}
+
+TEST(TrainingState, OnlyRankZeroHoldsTheWholeState) {
+  Training training(session().communicator(), Samples(40), 8, 1);
+  LiveState live{session(), *training.net, training.model, training.optimizer, training.source, training.meter};
+  const Checkpoint saved = capture(live);
+  const bool owner = session().rank() == 0;
+  EXPECT_EQ(saved.loss_window.size(), owner ? static_cast<std::size_t>(session().world_size()) : 0);
+  EXPECT_EQ(saved.rng.size(), owner ? 1u : 0u);
+  if (!owner) return;
+  EXPECT_EQ(saved.rng.front().second.size(0), session().world_size());
+}
+
+TEST(Generators, AGpuThatIsNotThereIsNamed) {
+  if (at::hasCUDA()) {
+    const NamedTensors before = generator_states(c10::Device(c10::kCUDA, 0));
+    ASSERT_EQ(before.size(), 2u);
+    const at::Tensor drawn = at::randn({4}, at::TensorOptions(at::kCUDA)).cpu();
+    set_generator_states(c10::Device(c10::kCUDA, 0), before, 0);
+    EXPECT_TRUE(at::allclose(at::randn({4}, at::TensorOptions(at::kCUDA)).cpu(), drawn, 0, 0));
+    return;
+  }
+  try {
+    generator_states(c10::Device(c10::kCUDA, 0));
+    ADD_FAILURE() << "there is no GPU";
+  } catch (const Failure& failure) {
+    EXPECT_NE(failure.error().what.find("cuda:0: LibTorch finds no GPU"), std::string::npos) << failure.what();
+  }
+}
+
 TEST(TrainingState, AnotherNumberOfRanksContinuesTheSums) {
   const Samples samples(40);
   Training training(session().communicator(), samples, 8, 1);
@@ -194,8 +253,8 @@ TEST(TrainingState, AnotherNumberOfRanksContinuesTheSums) {
   training.step(1);
   Checkpoint saved = capture(live);
   share(session(), saved);
-  saved.rng.push_back(saved.rng.front());  // as if one more rank had written it
-  saved.loss_window.push_back({.loss = 10, .samples = 2});
+  saved.rng.front().second = at::cat({saved.rng.front().second, saved.rng.front().second.narrow(0, 0, 1)});
+  saved.loss_window.push_back({.loss = 10, .samples = 2});  // as if one more rank had written it
   double expected = 0;
   for (const auto& window : saved.loss_window) expected += window.loss;
   apply(saved, live, 0, "test");
@@ -230,7 +289,7 @@ TEST(TrainingState, WhatDoesNotFitChangesNothing) {
   refused([](Checkpoint& c) { c.optimizer_started.push_back(true); }, "5 parameters, the model has 4");
   refused([](Checkpoint& c) { c.position.consumed = 41; }, "41 of 40");
   refused([](Checkpoint& c) { c.position.epoch = -1; }, "epoch -1");
-  refused([](Checkpoint& c) { c.rng.assign(c.rng.size(), at::zeros({3}, at::kByte)); }, "3 bytes");
+  refused([](Checkpoint& c) { c.rng.front().second = at::zeros({session().world_size(), 3}, at::kByte); }, ", 3]");
 }
 
 }  // namespace
