@@ -1,81 +1,54 @@
 #include "lockstep/distributed/optimizer/fused_sgd.h"
 
-#include <algorithm>
-
 #include "lockstep/core/error.h"
-#include "lockstep/distributed/gradients/flat_buffers.h"
-#include "lockstep/distributed/optimizer/sgd_update.h"
+#include "lockstep/distributed/optimizer/sgd_kernel.h"
 
 namespace lockstep {
-namespace {
-
-void check(const SgdOptions& options) {
-  const auto at_least_zero = [](const char* name, double value) {
-    if (value >= 0) return;
-    fail(ErrorKind::usage,
-         std::string("the ") + name + " of SGD is " + std::to_string(value) + ", it must be at least 0");
-  };
-  at_least_zero("learning rate", options.learning_rate);
-  at_least_zero("momentum", options.momentum);
-  at_least_zero("weight decay", options.weight_decay);
-  if (options.nesterov && (options.momentum <= 0 || options.dampening != 0)) {
-    fail(ErrorKind::usage, "Nesterov momentum needs a momentum above 0 and no dampening; they are " +
-                               std::to_string(options.momentum) + " and " + std::to_string(options.dampening));
-  }
-}
-
-bool all(const std::vector<bool>& values) { return std::find(values.begin(), values.end(), false) == values.end(); }
-bool none(const std::vector<bool>& values) { return std::find(values.begin(), values.end(), true) == values.end(); }
-
-}  // namespace
 
 FusedSgd::FusedSgd(DataParallel& model, SgdOptions options)
-    : model_(model), options_(options), started_(model.parameters().size()) {
-  check(options_);
-  if (options_.momentum != 0) momentum_ = model_.flat_parameters().detach().clone().zero_();
+    : Optimizer(model, "SGD", options.learning_rate, options.weight_decay, options.groups),
+      options_(std::move(options)) {
+  at_least_zero("momentum", options_.momentum);
+  if (options_.nesterov && (options_.momentum <= 0 || options_.dampening != 0)) {
+    fail(ErrorKind::usage, "Nesterov momentum needs a momentum above 0 and no dampening; they are " +
+                               std::to_string(options_.momentum) + " and " + std::to_string(options_.dampening));
+  }
+  if (options_.momentum != 0) momentum_ = &add_state("momentum");
 }
 
-void FusedSgd::step() {
-  const auto& used = model_.prepare_update();
-  const auto update = [&](std::int64_t offset, std::int64_t count, bool first) {
-    const auto part = [&](const at::Tensor& flat) { return flat.defined() ? flat.narrow(0, offset, count) : flat; };
-    update_sgd(part(model_.flat_parameters()), part(model_.flat_gradients()), part(momentum_), options_, first);
-  };
-  if (all(used) && (all(started_) || none(started_))) {
-    update(0, model_.plan().value_count, none(started_));  // padding is zero and stays zero
-  } else {
-    for (const auto& bucket : model_.plan().buckets) {
-      for (const auto& slot : bucket.slots) {
-        if (used[slot.parameter]) update(slot.offset, slot.count, !started_[slot.parameter]);
-      }
+void FusedSgd::update() {
+  for_each_stretch(/*merge=*/true, [&](const Stretch& stretch) {
+    if (!on_cpu()) return update_by_operators(stretch);
+    with_type([&](auto zero) { update_in_one_pass<decltype(zero)>(stretch); });
+  });
+}
+
+template <typename T>
+void FusedSgd::update_in_one_pass(const Stretch& s) const {
+  const SgdCoefficients<T> c = {.gradient_scale = static_cast<T>(s.gradient_scale),
+                                .learning_rate = static_cast<T>(-s.learning_rate),
+                                .momentum = static_cast<T>(options_.momentum),
+                                .gradient_share = static_cast<T>(1 - options_.dampening),
+                                .weight_decay = static_cast<T>(s.weight_decay),
+                                .nesterov = options_.nesterov,
+                                .first = s.step == 1};
+  sgd_kernel(parameters_at<T>(s), gradients_at<T>(s), momentum_ ? state_at<T>(*momentum_, s) : nullptr, s.count, c);
+}
+
+void FusedSgd::update_by_operators(const Stretch& s) const {
+  const auto parameters = parameters_of(s);
+  auto gradients = gradients_of(s);
+  if (s.weight_decay != 0) gradients = gradients.add(parameters, s.weight_decay);
+  if (momentum_) {
+    const auto momentum = state_of(*momentum_, s);
+    if (s.step == 1) {
+      momentum.copy_(gradients);
+    } else {
+      momentum.mul_(options_.momentum).add_(gradients, 1 - options_.dampening);
     }
+    gradients = options_.nesterov ? gradients.add(momentum, options_.momentum) : momentum;
   }
-  for (std::size_t i = 0; i < used.size(); ++i) {
-    if (!used[i]) continue;
-    started_[i] = true;
-    // As after p.add_(): a backward over a graph that saved the old values is refused, not computed wrongly.
-    model_.tensors()[i].unsafeGetTensorImpl()->bump_version();
-  }
-}
-
-std::vector<std::pair<std::string, at::Tensor>> FusedSgd::state() {
-  std::vector<std::pair<std::string, at::Tensor>> named(model_.parameters().size());
-  if (!momentum_.defined()) return {};
-  for (const auto& bucket : model_.plan().buckets) {
-    for (const auto& slot : bucket.slots) {
-      named[slot.parameter] = {"momentum." + model_.parameters()[slot.parameter].name,
-                               slot_view(momentum_, slot, model_.tensors()[slot.parameter])};
-    }
-  }
-  return named;
-}
-
-void FusedSgd::set_started(std::vector<bool> started) {
-  if (started.size() != started_.size()) {
-    fail(ErrorKind::usage, "the optimizer's state is for " + std::to_string(started.size()) +
-                               " parameters, the model has " + std::to_string(started_.size()));
-  }
-  started_ = std::move(started);
+  parameters.add_(gradients, -s.learning_rate);
 }
 
 }  // namespace lockstep

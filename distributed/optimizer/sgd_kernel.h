@@ -7,6 +7,7 @@ namespace lockstep {
 
 template <typename T>
 struct SgdCoefficients {
+  T gradient_scale = 1;  // the gradient is multiplied by it first
   T learning_rate = 0;   // negated: what the direction is multiplied with
   T momentum = 0;        // 0: no momentum buffer
   T gradient_share = 1;  // 1 - dampening
