@@ -90,6 +90,7 @@ class Gpt2 : public Model {
  public:
   Gpt2(const Gpt2Plan& plan, std::int64_t vocabulary);
   at::Tensor forward(const at::Tensor& input) override;
+  std::string own_name(const std::string& name_in_file) const override;
 
  private:
   void initialize(std::int64_t layers);
@@ -131,6 +132,14 @@ at::Tensor Gpt2::forward(const at::Tensor& input) {
   at::Tensor x = at::embedding(wte_->weight, input) + wpe_->weight.narrow(0, 0, input.size(1));
   for (const auto& block : blocks_) x = block->forward(x);
   return at::linear(ln_f_->forward(x), wte_->weight);
+}
+
+// The files of the four published sizes are those of GPT2Model, without "transformer.", and with the masks of old
+// versions.
+std::string Gpt2::own_name(const std::string& name_in_file) const {
+  if (name_in_file == "lm_head.weight") return "transformer.wte.weight";
+  if (name_in_file.ends_with(".attn.bias") || name_in_file.ends_with(".attn.masked_bias")) return {};
+  return name_in_file.starts_with("transformer.") ? name_in_file : "transformer." + name_in_file;
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <torch/nn/module.h>
 
 #include <cstdint>
+#include <string>
 
 namespace lockstep {
 
@@ -26,6 +27,10 @@ class Model : public torch::nn::Module {
   // each next token, [n, t, vocabulary].
   // Throws c10::Error when the shape is not the one the model was made for.
   virtual at::Tensor forward(const at::Tensor& input) = 0;
+
+  // What a tensor of a weights file is called here: mostly the same, but a model's authors publish files that leave out
+  // a prefix, hold a tied weight under both its names, or tensors that are none of the model's weights: "".
+  virtual std::string own_name(const std::string& name_in_file) const { return name_in_file; }
 };
 
 }  // namespace lockstep

@@ -9,6 +9,7 @@
 #include <memory>
 #include <stdexcept>
 
+#include "load_weights.h"
 #include "lockstep/core/nearest_names.h"
 #include "lockstep/data/loader.h"
 #include "lockstep/distributed/training/progress_line.h"
@@ -40,7 +41,7 @@ std::shared_ptr<Model> build_model(const Session& session, const TrainConfig& co
   } catch (const std::invalid_argument& e) {
     fail(ErrorKind::usage, e.what(), {}, "--model " + config.model);
   }
-  if (!config.weights.empty()) copy_into(state_dict(*model), read_weights(config.weights), config.weights.string());
+  if (!config.weights.empty()) load_weights(*model, config.weights);
   model->to(session.device());
   // Random layers draw differently on each rank: they see different samples.
   at::manual_seed(rank_seed(config.seed, session.rank(), 0));

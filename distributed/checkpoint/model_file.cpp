@@ -6,6 +6,7 @@
 
 #include "lockstep/core/publish.h"
 #include "lockstep/distributed/checkpoint/checkpoint.h"
+#include "lockstep/distributed/checkpoint/safetensors_file.h"
 #include "lockstep/distributed/checkpoint/seal.h"
 #include "lockstep/distributed/checkpoint/tensor_file.h"
 
@@ -69,6 +70,7 @@ bool is_model_file(const std::filesystem::path& path) try {
 }
 
 NamedTensors read_weights(const std::filesystem::path& path) {
+  if (path.extension() == ".safetensors") return read_safetensors(path);
   if (check_seal(path) == Seal::broken)
     fail(ErrorKind::corrupt_data, "does not match the SHA-256 digest at its end", "the file is damaged", path.string());
   const Hdf5File file = Hdf5File::open(path);
@@ -76,7 +78,7 @@ NamedTensors read_weights(const std::filesystem::path& path) {
   if (format == "lockstep-checkpoint") return read_checkpoint(path).state_dict;
   if (format != kFormat)
     fail(ErrorKind::usage, "is neither a model file nor a checkpoint of Lockstep",
-         "give outputs/model.h5 of an earlier training", path.string());
+         "give outputs/model.h5 of an earlier training, or a file that ends in .safetensors", path.string());
   std::vector<std::string> manifest;
   NamedTensors weights = read_tensors(file, "/state_dict", manifest);
   if (file.has_attribute("/", "weights_sha256") && weights_sha256(weights) != file.read_string("/", "weights_sha256"))

@@ -30,9 +30,10 @@ std::string write_model(const std::filesystem::path& path, const ModelFacts& fac
 // Whether Lockstep wrote `path` as a model file, and it is undamaged.
 bool is_model_file(const std::filesystem::path& path);
 
-// The values of /state_dict of a model file or a checkpoint. What Lockstep wrote is sealed (seal.h) and verified; a
-// model file that another program wrote needs the attribute format, the group and its attribute names (or the dataset).
-// Throws Failure: usage when there is no such file or it is of another kind, corrupt_data when it is damaged.
+// The values of /state_dict of a model file or a checkpoint, or of a file whose name ends in .safetensors
+// (safetensors_file.h). What Lockstep wrote is sealed (seal.h) and verified; a model file that another program wrote
+// needs the attribute format, the group and its attribute names (or the dataset). Throws Failure: usage when there is
+// no such file or it is of another kind, corrupt_data when it is damaged.
 NamedTensors read_weights(const std::filesystem::path& path);
 
 }  // namespace lockstep

@@ -110,6 +110,16 @@ TEST(Models, Gpt2HasHuggingFacesNamesAndSize) {
   EXPECT_EQ(parameters["transformer.h.11.mlp.c_proj.weight"].sizes(), (std::vector<std::int64_t>{3072, 768}));
 }
 
+TEST(Models, Gpt2KnowsTheNamesOfPublishedFiles) {
+  const auto model = make_model("gpt2_tiny", {.sequence_length = 9, .vocabulary = 50});
+  EXPECT_EQ(model->own_name("h.0.attn.c_attn.bias"), "transformer.h.0.attn.c_attn.bias");
+  EXPECT_EQ(model->own_name("transformer.ln_f.bias"), "transformer.ln_f.bias");
+  EXPECT_EQ(model->own_name("lm_head.weight"), "transformer.wte.weight");
+  EXPECT_EQ(model->own_name("h.3.attn.bias"), "");
+  EXPECT_EQ(model->own_name("transformer.h.3.attn.masked_bias"), "");
+  EXPECT_EQ(make_model("mlp", {})->own_name("h.3.attn.bias"), "h.3.attn.bias");
+}
+
 TEST(Models, Gpt2SeesNothingOfLaterTokens) {
   const auto model = make_model("gpt2_tiny", {.sequence_length = 9, .vocabulary = 50});
   const auto tokens = at::randint(50, {2, 9}, at::kLong);
