@@ -1,18 +1,13 @@
 #include "lockstep/distributed/checkpoint/checkpoint_store.h"
 
-#include <signal.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <charconv>
-#include <chrono>
 #include <cstdio>
 
 #include "lockstep/core/error.h"
-#include "lockstep/core/machine.h"
 #include "lockstep/core/publish.h"
 #include "lockstep/data/hdf5_file.h"
+#include "lockstep/distributed/checkpoint/temporary_name.h"
 
 namespace lockstep {
 namespace {
@@ -21,7 +16,6 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kPrefix = "step_", kSuffix = ".h5", kTemporary = ".step_";
 constexpr std::size_t kDigits = 10;
-constexpr auto kAbandonedAfter = std::chrono::hours(24);
 
 std::optional<std::int64_t> step_of(const std::string& name) {
   if (name.size() != kPrefix.size() + kDigits + kSuffix.size() || !name.starts_with(kPrefix) ||
@@ -41,32 +35,6 @@ std::vector<std::string> names_in(const fs::path& folder) {
   if (error && error != std::errc::no_such_file_or_directory)
     fail(ErrorKind::environment, "cannot be listed: " + error.message(), {}, folder.string());
   return names;
-}
-
-// "/outputs/checkpoints/step_0000000009.h5" -> "….step_0000000009.h5.HOST.PID", hidden: whose it is tells whether it is
-// still being written.
-fs::path temporary_name(const fs::path& path) {
-  return path.parent_path() / ("." + path.filename().string() + "." + host_name() + "." + std::to_string(getpid()));
-}
-
-// The process of this host that made the temporary file `name`; nothing when another host's did.
-std::optional<pid_t> maker_here(const std::string& name) {
-  const std::size_t owner = kTemporary.size() + kDigits + kSuffix.size() + 1, dot = name.rfind('.');
-  if (dot == std::string::npos || dot < owner || name.substr(owner, dot - owner) != host_name()) return {};
-  pid_t pid = 0;
-  const char *first = name.data() + dot + 1, *last = name.data() + name.size();
-  const auto [end, error] = std::from_chars(first, last, pid);
-  return error == std::errc() && end == last && pid > 0 ? std::optional(pid) : std::nullopt;
-}
-
-// Whether nobody can be writing the temporary file any more. Of another host's process only the age is known: a file
-// that is being written is changed all the time.
-bool is_abandoned(const fs::path& path) {
-  if (const auto maker = maker_here(path.filename().string()))
-    return *maker == getpid() || (kill(*maker, 0) != 0 && errno == ESRCH);
-  std::error_code error;
-  const auto changed = fs::last_write_time(path, error);
-  return !error && fs::file_time_type::clock::now() - changed > kAbandonedAfter;
 }
 
 void rename_or_fail(const fs::path& from, const fs::path& to) {
@@ -127,7 +95,7 @@ fs::path CheckpointStore::save(const Checkpoint& checkpoint) const {
     throw Failure(std::move(error));
   }
   prune();
-  remove_abandoned();
+  remove_abandoned_steps();
   return path;
 }
 
@@ -137,10 +105,11 @@ void CheckpointStore::prune() const {
   for (std::size_t i = 0; i + static_cast<std::size_t>(keep_) < all.size(); ++i) fs::remove(file_of(all[i]), ignored);
 }
 
-void CheckpointStore::remove_abandoned() const {
-  std::error_code ignored;
+// Of every step: an attempt that was killed may have been anywhere.
+void CheckpointStore::remove_abandoned_steps() const {
+  constexpr std::size_t kLength = kPrefix.size() + kDigits + kSuffix.size();
   for (const auto& name : names_in(folder_))
-    if (name.starts_with(kTemporary) && is_abandoned(folder_ / name)) fs::remove(folder_ / name, ignored);
+    if (name.starts_with(kTemporary)) remove_abandoned(folder_ / name.substr(1, kLength));
 }
 
 std::optional<CheckpointStore::Found> CheckpointStore::newest_valid(

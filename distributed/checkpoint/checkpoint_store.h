@@ -48,7 +48,7 @@ class CheckpointStore {
  private:
   std::filesystem::path file_of(std::int64_t step) const;
   void prune() const;
-  void remove_abandoned() const;
+  void remove_abandoned_steps() const;
   std::filesystem::path folder_;
   int keep_;
 };

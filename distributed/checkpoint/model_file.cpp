@@ -1,13 +1,12 @@
 #include "lockstep/distributed/checkpoint/model_file.h"
 
-#include <unistd.h>
-
 #include <cstdio>
 
 #include "lockstep/core/publish.h"
 #include "lockstep/distributed/checkpoint/checkpoint.h"
 #include "lockstep/distributed/checkpoint/safetensors_file.h"
 #include "lockstep/distributed/checkpoint/seal.h"
+#include "lockstep/distributed/checkpoint/temporary_name.h"
 #include "lockstep/distributed/checkpoint/tensor_file.h"
 
 namespace lockstep {
@@ -42,10 +41,11 @@ std::string format_of(const Hdf5File& file) {
 }  // namespace
 
 std::string write_model(const std::filesystem::path& path, const ModelFacts& facts, const NamedTensors& state_dict) {
-  const std::filesystem::path temporary = path.string() + "." + std::to_string(getpid());
+  const std::filesystem::path temporary = temporary_name(path);
   const std::string digest = weights_sha256(state_dict);
   try {
     make_directories(path.parent_path());
+    remove_abandoned(path);  // this process's too: in containers the next attempt gets the same number
     write(temporary, facts, state_dict, digest);
     if (std::rename(temporary.c_str(), path.c_str()) != 0) fail_errno("cannot be renamed", {}, temporary.string());
     sync_path(path.parent_path().empty() ? "." : path.parent_path());

@@ -379,5 +379,33 @@ TEST(ModelFile, GivesBackItsWeightsAndRefusesDamage) {
   EXPECT_EQ(kind_of_failure([&] { read_weights(folder / "missing.h5"); }), ErrorKind::usage);
 }
 
+// In a container every attempt may have the same process number.
+TEST(ModelFile, WhatKilledProcessesLeftIsRemoved) {
+  const TemporaryDirectory folder;
+  const std::string here = host_name(), own = std::to_string(getpid());
+  const std::string alive = std::to_string(getppid()), gone = "2147483646";
+  const std::vector<std::string> left = {"model.h5." + own, "model.h5." + gone, ".model.h5." + here + "." + own,
+                                         ".model.h5." + here + "." + gone};
+  const std::vector<std::string> kept = {"model.h5." + alive, ".model.h5." + here + "." + alive,
+                                         ".model.h5.elsewhere." + gone, "model.h5.backup", "other.h5." + gone};
+  for (const auto& name : left) write_contents(folder / name, "half");
+  for (const auto& name : kept) write_contents(folder / name, "half");
+  write_model(folder / "model.h5", {.model = "mlp"}, example(1).state_dict);
+  EXPECT_EQ(read_weights(folder / "model.h5").size(), example(1).state_dict.size());
+  for (const auto& name : left) EXPECT_FALSE(std::filesystem::exists(folder / name)) << name;
+  for (const auto& name : kept) EXPECT_TRUE(std::filesystem::exists(folder / name)) << name;
+}
+
+TEST(CheckpointStore, WhatAKilledProcessOfTheSameNumberLeftIsRemoved) {
+  const TemporaryDirectory folder;
+  const std::string here = host_name(), own = std::to_string(getpid());
+  for (const char* step : {"5", "6"})
+    write_contents(folder / (".step_000000000" + std::string(step) + ".h5." + here + "." + own), "half");
+  const CheckpointStore store(folder.path());
+  store.save(example(5));
+  for (const auto& entry : std::filesystem::directory_iterator(folder.path()))
+    EXPECT_EQ(entry.path().string().find("/.step_"), std::string::npos) << entry.path();
+}
+
 }  // namespace
 }  // namespace lockstep
