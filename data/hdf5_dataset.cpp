@@ -120,7 +120,7 @@ void check_labels(const Hdf5File& file, const std::string& split, const Split& s
 
 struct Hdf5Dataset::State : Split {};
 
-Result<Hdf5Dataset> Hdf5Dataset::open(const std::filesystem::path& path, const std::string& split) {
+Result<Hdf5Dataset> Hdf5Dataset::open(const std::filesystem::path& path, const std::string& split, Labels labels) {
   try {
     const Hdf5File file = Hdf5File::open(path, ErrorKind::usage);
     check_format(file);
@@ -131,7 +131,7 @@ Result<Hdf5Dataset> Hdf5Dataset::open(const std::filesystem::path& path, const s
     read_split(file, split, *state);
     state->mean = channel_values(file, "mean", state->shape[0]);
     state->std_deviation = channel_values(file, "std", state->shape[0]);
-    check_labels(file, split, *state);
+    if (labels == Labels::checked) check_labels(file, split, *state);
     return Hdf5Dataset(std::move(state));
   } catch (const Failure& failure) {
     return failure.error();

@@ -19,9 +19,14 @@ namespace lockstep {
 // images are mapped read-only where they lie in the file: the ranks of a node share one copy, the page cache's.
 class Hdf5Dataset {
  public:
+  // Checking labels reads all of them. trusted: another rank of the node checks those of the same file at this moment,
+  // and no sample is used before it has agreed.
+  enum class Labels { checked, trusted };
+
   // Checks format, shapes, types, that no link or storage leads outside the file, that the file is as long as its
   // contents claim, and that every label is in [0, class_count). Usage error otherwise, with file and what was found.
-  static Result<Hdf5Dataset> open(const std::filesystem::path& path, const std::string& split);
+  static Result<Hdf5Dataset> open(const std::filesystem::path& path, const std::string& split,
+                                  Labels labels = Labels::checked);
 
   Hdf5Dataset(Hdf5Dataset&&) noexcept;
   Hdf5Dataset& operator=(Hdf5Dataset&&) noexcept;

@@ -22,7 +22,9 @@ TrainingData open_data(Session& session, const std::string& reference) {
   });
   session.broadcast_text_in_node(path);
   return session.agree([&] {
-    TrainingData data{Hdf5Dataset::open(path, "train").value(), Hdf5Dataset::open(path, "test").value()};
+    const auto labels = session.local_rank() == 0 ? Hdf5Dataset::Labels::checked : Hdf5Dataset::Labels::trusted;
+    TrainingData data{Hdf5Dataset::open(path, "train", labels).value(),
+                      Hdf5Dataset::open(path, "test", labels).value()};
     require_same_kind(data, path);
     return data;
   });

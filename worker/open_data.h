@@ -14,8 +14,8 @@ struct TrainingData {
 };
 
 // Collective. reference: what data/resolve_dataset.h takes; "" is the registered fashion-mnist. Files are looked for,
-// and where needed imported, by one rank of each node. Throws AgreedFailure(usage): an unknown name (with the nearest
-// ones), a damaged file, splits that do not belong together.
+// and where needed imported, by one rank of each node, which also checks all labels. Throws AgreedFailure(usage): an
+// unknown name (with the nearest ones), a damaged file, splits that do not belong together.
 TrainingData open_data(Session& session, const std::string& reference);
 
 }  // namespace lockstep

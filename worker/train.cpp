@@ -41,7 +41,8 @@ std::shared_ptr<Model> build_model(const Session& session, const TrainConfig& co
   } catch (const std::invalid_argument& e) {
     fail(ErrorKind::usage, e.what(), {}, "--model " + config.model);
   }
-  if (!config.weights.empty()) load_weights(*model, config.weights);
+  // DataParallel gives rank 0's values to all: hundreds of ranks need not read and hash one file.
+  if (!config.weights.empty() && session.rank() == 0) load_weights(*model, config.weights);
   model->to(session.device());
   // Random layers draw differently on each rank: they see different samples.
   at::manual_seed(rank_seed(config.seed, session.rank(), 0));
@@ -104,7 +105,7 @@ void say_what_runs(Session& session, const TrainConfig& config, const TrainingDa
               std::string(session.communicator().name()).c_str(), session.device().str().c_str());
 }
 
-// Made before anything else: a place that cannot be written shall cost no waiting.
+// Made before anything else: a place that cannot be written shall cost no waiting. By rank 0, the only one that writes.
 void make_directories_of(Session& session, const TrainConfig& config) {
   const auto make = [](const fs::path& chosen, const char* option, const std::function<void()>& how) {
     try {
@@ -119,6 +120,7 @@ void make_directories_of(Session& session, const TrainConfig& config) {
   session.agree([&] {
     if (!config.outputs.empty()) run.set_outputs_directory(config.outputs);
     if (!config.logs.empty()) run.set_logs_directory(config.logs);
+    if (session.rank() != 0) return;
     make(config.outputs, "--outputs", [&] { (void)run.outputs_directory(); });
     make(config.logs, "--logs", [&] { (void)run.logs_directory(); });
   });

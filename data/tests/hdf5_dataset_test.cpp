@@ -141,6 +141,18 @@ TEST(Hdf5Dataset, SaysWhatIsWrong) {
   }
 }
 
+TEST(Hdf5Dataset, LabelsThatAnotherRankChecksAreNotRead) {
+  const TemporaryDirectory folder;
+  Variant variant;
+  variant.label_values = {0, 2, 1};
+  variant.write(folder / "v.h5");
+  EXPECT_FALSE(Hdf5Dataset::open(folder / "v.h5", "train"));
+  EXPECT_EQ(Hdf5Dataset::open(folder / "v.h5", "train", Hdf5Dataset::Labels::trusted).value().label(1), 2);
+  variant.labels = {2};
+  variant.write(folder / "v.h5");
+  EXPECT_FALSE(Hdf5Dataset::open(folder / "v.h5", "train", Hdf5Dataset::Labels::trusted)) << "all else is checked";
+}
+
 TEST(Hdf5Dataset, RefusesATruncatedFile) {
   const TemporaryDirectory folder;
   SmallDataset{.train_count = 3000}.write(folder / "whole.h5");

@@ -9,8 +9,8 @@ namespace lockstep {
 std::filesystem::path temporary_name(const std::filesystem::path& path);
 
 // Removes the temporary files of `path` that nobody can be writing any more: this process's own, those of processes of
-// this host that are gone, and those of other hosts that are a day old. Also "model.h5.PID", as they were called before.
-// What cannot be removed stays.
+// this host that are gone, and those of other hosts that are a day old. Also "model.h5.PID", as they were called
+// before. What cannot be removed stays.
 void remove_abandoned(const std::filesystem::path& path);
 
 }  // namespace lockstep

@@ -24,6 +24,11 @@ std::string length_given(const TrainConfig& config, std::int64_t steps) {
   return "--epochs is " + grouped(config.epoch_limit().value_or(0));
 }
 
+// Made and written by rank 0 alone.
+std::filesystem::path outputs_of(Session& session) {
+  return session.rank() == 0 ? session.run().outputs_directory() : std::filesystem::path();
+}
+
 std::int64_t rounded_up(std::int64_t a, std::int64_t b) { return a / b + (a % b != 0); }
 
 }  // namespace
@@ -32,7 +37,7 @@ TrainLoop::TrainLoop(Session& session, const TrainConfig& config, TrainingTask t
     : session_(session),
       config_(config),
       task_(std::move(task)),
-      store_(session.run().outputs_directory() / "checkpoints"),
+      store_(outputs_of(session) / "checkpoints"),
       model_(task_.module, session.communicator(),
              {.bucket_bytes = static_cast<std::int64_t>(config.bucket_mb * (1 << 20))}),
       optimizer_(model_, {.learning_rate = config.learning_rate,
@@ -199,7 +204,7 @@ TrainingSummary TrainLoop::finish() {
   if (!train_loss_) close_window();
   if (saved_step_ != step_) save_checkpoint();
   task_.facts.step = step_;
-  const auto model_path = session_.run().outputs_directory() / "model.h5";
+  const auto model_path = outputs_of(session_) / "model.h5";
   const std::string digest = speaks() ? write_model(model_path, task_.facts, state_dict(task_.module)) : "";
 
   double exposed[] = {clock_.total().exposed_seconds};
