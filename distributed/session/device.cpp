@@ -1,5 +1,6 @@
 #include "lockstep/distributed/session/device.h"
 
+#include <c10/core/impl/VirtualGuardImpl.h>
 #include <dlfcn.h>
 
 #include <filesystem>
@@ -65,11 +66,18 @@ c10::Device choose_device(const GpuSupport& gpu, int local_rank) {
   if (gpu.requested == "cpu" || (gpu.requested == "auto" && gpu.count == 0)) return c10::Device(c10::DeviceType::CPU);
   if (gpu.count == 0)
     fail(ErrorKind::environment, "there is no GPU to use: " + gpu.why_none, "use --device cpu, or auto");
+  // A launcher that gives each rank a GPU of its own shows it one, number 0. Whether two ranks see the same one is
+  // found out by NCCL's backend, which compares bus ids.
+  if (gpu.count == 1) return c10::Device(c10::DeviceType::CUDA, 0);
   if (local_rank >= gpu.count)
     fail(ErrorKind::environment,
          "local rank " + std::to_string(local_rank) + " has no GPU: the node has " + std::to_string(gpu.count),
          "start at most one rank per GPU, or use --device cpu");
   return c10::Device(c10::DeviceType::CUDA, static_cast<c10::DeviceIndex>(local_rank));
+}
+
+void use_device(c10::Device device) {
+  if (device.is_cuda()) c10::impl::VirtualGuardImpl(device.type()).setDevice(device);
 }
 
 }  // namespace lockstep

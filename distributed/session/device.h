@@ -20,8 +20,11 @@ struct GpuSupport {
 // looks its CUDA part up once and keeps the answer, so this must come before any tensor code). Never throws.
 GpuSupport find_gpu(const std::string& requested);
 
-// The CPU, or GPU number local_rank. Throws Failure(environment) for `cuda` without a GPU, and when there are fewer
-// GPUs than local ranks.
+// The CPU; the only GPU that this rank sees (launchers may show each rank its own); or GPU number local_rank. Throws
+// Failure(environment) for `cuda` without a GPU, and when there are several, but fewer than local ranks.
 c10::Device choose_device(const GpuSupport& gpu, int local_rank);
+
+// Makes it the current device of this thread, which is the one that NCCL's communicator takes. No effect for the CPU.
+void use_device(c10::Device device);
 
 }  // namespace lockstep

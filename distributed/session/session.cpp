@@ -31,6 +31,7 @@ Session::Session(const SessionOptions& options) : communicator_options_(options.
       run_ = Run::get_context();
       check_world_size();
       device_ = choose_device(gpu, local_rank_);
+      use_device(device_);
     });
   } catch (...) {
     end_mpi();  // in order: every rank is here
