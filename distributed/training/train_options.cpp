@@ -11,7 +11,8 @@ constexpr std::int64_t kNone = 0, kOne = 1;
 void add_data_and_model(OptionTable<TrainConfig>& table) {
   table.group("Model and data");
   table.add("model", &TrainConfig::model, "NAME", "network to train");
-  table.add("weights", &TrainConfig::weights, "FILE", "start from the values in this model.h5, checkpoint or .safetensors file");
+  table.add("weights", &TrainConfig::weights, "FILE",
+            "start from the values in this model.h5, checkpoint or .safetensors file");
   table.add("data", &TrainConfig::data, "NAME|PATH",
             "registered data set, HDF5 file, or folder or archive that an importer recognises; left out: fashion-mnist "
             "where registered");

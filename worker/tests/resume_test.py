@@ -55,6 +55,22 @@ def close(found, expected, what):
     check(abs(found - expected) <= 1e-4 * abs(expected), f"{what}: {found}, expected {expected}")
 
 
+def check_statistics_of_normalisations_are_part_of_the_state(program):
+    """ResNet-18's running means differ between ranks while they train: one set is tested, kept and resumed."""
+    data = ["--data", "synthetic:1x28x28:10:48", "--model", "resnet18"]
+    options = [*data, "--batch-size", "4", "--learning-rate", "0.02"]
+    with Folder(program) as whole, Folder(program) as broken:
+        truth = whole.summary(*options, "--steps", "5")
+        broken.summary(*options, "--steps", "3")
+        resumed = broken.summary(*options, "--steps", "5", "--resume", "auto")
+        for name in ("weights_sha256", "eval_loss", "eval_accuracy"):
+            equal(resumed[name], truth[name], f"{name} after the resume")
+        # What was tested on two ranks is what was written: one rank that tests the file finds the same.
+        alone = broken.summary(*data, "--steps", "0", "--weights", whole.path / "outputs/model.h5", "--outputs", "again", ranks=1)
+        equal(alone["weights_sha256"], truth["weights_sha256"], "weights of the file")
+        close(alone["eval_loss"], truth["eval_loss"], "test loss of the file")
+
+
 def check_the_same_options_on_another_number_of_ranks_end_after_the_same_epochs(program):
     """The default batch is per rank: twice the ranks do an epoch in half the steps."""
     options = ["--data", SMALL, "--epochs", "2", "--schedule", "cosine", "--learning-rate", "0.01", "--warmup-steps", "30",

@@ -7,6 +7,7 @@
 #include <ATen/ops/randn.h>
 #include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
+#include <torch/nn/modules/batchnorm.h>
 #include <torch/nn/modules/linear.h>
 
 #include <functional>
@@ -244,6 +245,63 @@ TEST(Generators, AGpuThatIsNotThereIsNamed) {
   } catch (const Failure& failure) {
     EXPECT_NE(failure.error().what.find("cuda:0: LibTorch finds no GPU"), std::string::npos) << failure.what();
   }
+}
+
+// Each rank's batches have statistics of their own; rank 0's count.
+TEST(TrainingState, StatisticsOfNormalisationsGoOn) {
+  struct Normalised : torch::nn::Module {
+    Normalised() {
+      a = register_module("a", torch::nn::Linear(5, 7));
+      norm = register_module("norm", torch::nn::BatchNorm1d(7));
+      b = register_module("b", torch::nn::Linear(7, 3));
+      auto generator = at::make_generator<at::CPUGeneratorImpl>(4711);
+      for (auto& parameter : parameters()) parameter.detach().normal_(0, 0.5, generator);
+    }
+    at::Tensor forward(const at::Tensor& x) { return b(norm(a(x)).tanh()); }
+    torch::nn::Linear a{nullptr}, b{nullptr};
+    torch::nn::BatchNorm1d norm{nullptr};
+  };
+  const Samples samples(40);
+  auto& communicator = session().communicator();
+  struct Part {
+    Part(Communicator& comm, const Samples& samples)
+        : source(samples.inputs, samples.targets, 8, comm.rank(), comm.size()),
+          model(*net, comm),
+          optimizer(model, {.learning_rate = 0.1, .momentum = 0.9}),
+          step({[this](const at::Tensor& x) { return net->forward(x); }, model, optimizer, source, meter, at::kCPU}) {}
+    std::string tested(const Samples& samples) {
+      model.broadcast_buffers();
+      ListedBatches test(samples.inputs, samples.targets, 40, session().rank(), session().world_size());
+      const Forward forward = [this](const at::Tensor& x) { return net->forward(x); };
+      const Evaluation found = evaluate(*net, forward, test, model.communicator(), at::kCPU);
+      return std::to_string(found.loss) + " " + std::to_string(found.correct) + " " + weights_sha256(state_dict(*net));
+    }
+    std::shared_ptr<Normalised> net = std::make_shared<Normalised>();
+    ListedBatches source;
+    DataParallel model;
+    FusedSgd optimizer;
+    LossMeter meter;
+    TrainStep step;
+  };
+  Part first(communicator, samples), second(communicator, samples);
+  first.step(1);
+  first.step(2);
+  LiveState live{session(), *first.net, first.model, first.optimizer, first.source, first.meter};
+  Checkpoint saved = capture(live);
+  saved.step = 2;
+  first.step(3);
+  const std::string after_step = weights_sha256(state_dict(*first.net));  // this rank's own statistics among them
+  const std::string expected = first.tested(samples);
+  std::string of_rank_0 = expected;
+  session().broadcast_text(of_rank_0);
+  EXPECT_EQ(expected, of_rank_0) << "every rank has tested the same model";
+
+  LiveState other{session(), *second.net, second.model, second.optimizer, second.source, second.meter};
+  share(session(), saved);
+  apply(saved, other, 0, "test");
+  second.step(3);
+  EXPECT_EQ(weights_sha256(state_dict(*second.net)), after_step);
+  EXPECT_EQ(second.tested(samples), expected);
 }
 
 TEST(TrainingState, AnotherNumberOfRanksContinuesTheSums) {
