@@ -7,8 +7,9 @@
 
 namespace lockstep {
 
-// input: [n, C, H, W] float32, normalised; target: [n] int64. n may be 0 on a rank whose share of a last, uneven
-// global batch is empty. Both live on the CPU in memory that the next call of next() may reuse.
+// Images: input [n, C, H, W] float32, normalised; target [n] int64. Tokens: input and target [n, t] int64, the target
+// of a token being the next one. n may be 0 on a rank whose share of a last, uneven global batch is empty. Both live on
+// the CPU in memory that the next call of next() may reuse.
 struct Batch {
   at::Tensor input;
   at::Tensor target;

@@ -11,7 +11,6 @@
 
 #include "load_weights.h"
 #include "lockstep/core/nearest_names.h"
-#include "lockstep/data/loader.h"
 #include "lockstep/distributed/training/progress_line.h"
 #include "lockstep/distributed/training/train_loop.h"
 #include "lockstep/distributed/training/training_state.h"
@@ -25,19 +24,17 @@ namespace fs = std::filesystem;
 
 constexpr std::int64_t kTestBatch = 64;  // samples per rank; the result does not depend on it, the speed does
 
-std::shared_ptr<Model> build_model(const Session& session, const TrainConfig& config, const Hdf5Dataset& data) {
+std::shared_ptr<Model> build_model(const Session& session, const TrainConfig& config, const ModelInput& input) {
   const auto names = model_names();
   if (std::find(names.begin(), names.end(), config.model) == names.end())
     fail(ErrorKind::usage, "there is no model \"" + config.model + "\"" + suggestion(config.model, names), {},
          "--model");
-  const auto [channels, height, width] = data.image_shape();
   at::globalContext().setDeterministicAlgorithms(config.deterministic, /*warn_only=*/false);
   // The same on every rank, and the values that Python's module gets after torch.manual_seed(seed).
   at::manual_seed(config.seed);
   std::shared_ptr<Model> model;
   try {
-    model = make_model(config.model,
-                       {.channels = channels, .height = height, .width = width, .classes = data.class_count()});
+    model = make_model(config.model, input);
   } catch (const std::invalid_argument& e) {
     fail(ErrorKind::usage, e.what(), {}, "--model " + config.model);
   }
@@ -49,17 +46,18 @@ std::shared_ptr<Model> build_model(const Session& session, const TrainConfig& co
   return model;
 }
 
-std::unique_ptr<BatchSource> train_batches(const Session& session, const TrainConfig& config, const Hdf5Dataset& data) {
-  return make_loader(data, {.rank = session.rank(),
-                            .world_size = session.world_size(),
-                            .global_batch_size = config.global_micro_batch(session.world_size()),
-                            .seed = config.seed,
-                            .shuffle = !config.no_shuffle,
-                            .normalize = config.normalize == "mean-std"});
+std::unique_ptr<BatchSource> train_batches(const Session& session, const TrainConfig& config,
+                                           const TrainingData& data) {
+  return data.train_batches({.rank = session.rank(),
+                             .world_size = session.world_size(),
+                             .global_batch_size = config.global_micro_batch(session.world_size()),
+                             .seed = config.seed,
+                             .shuffle = !config.no_shuffle,
+                             .normalize = config.normalize == "mean-std"});
 }
 
-std::unique_ptr<BatchSource> test_batches(const Session& session, const TrainConfig& config, const Hdf5Dataset& data) {
-  return make_loader(data, {.rank = session.rank(),
+std::unique_ptr<BatchSource> test_batches(const Session& session, const TrainConfig& config, const TrainingData& data) {
+  return data.test_batches({.rank = session.rank(),
                             .world_size = session.world_size(),
                             .global_batch_size = kTestBatch * session.world_size(),
                             .shuffle = false,
@@ -67,30 +65,22 @@ std::unique_ptr<BatchSource> test_batches(const Session& session, const TrainCon
                             .reader_threads = 0});
 }
 
-std::string shape_text(const Hdf5Dataset& data) {
-  const auto [channels, height, width] = data.image_shape();
-  return std::to_string(channels) + "x" + std::to_string(height) + "x" + std::to_string(width);
-}
-
 // What a checkpoint must have been made with so that the training can go on with the samples it has not seen.
 std::map<std::string, std::string> identity(const TrainConfig& config, const TrainingData& data) {
   return {{"--model", config.model},
-          {"--data", data.train.name() + " (" + grouped(data.train.count()) + " samples of " + shape_text(data.train) +
-                         ", " + std::to_string(data.train.class_count()) + " classes)"},
+          {"--data", data.name() + " (" + grouped(data.train_count()) + " samples of " + data.sample_text() + ", " +
+                         data.answer_text() + ")"},
           {"--normalize", config.normalize},
           {"--no-shuffle", config.no_shuffle ? "true" : "false"},
           {"--seed", std::to_string(config.seed)},
           {"--optimizer", config.optimizer}};
 }
 
-ModelFacts facts(const TrainConfig& config, const Hdf5Dataset& data) {
-  const auto shape = data.image_shape();
-  return {.model = config.model,
-          .class_names = data.class_names(),
-          .input_shape = {shape.begin(), shape.end()},
-          .normalize = config.normalize,
-          .mean = {data.mean().begin(), data.mean().end()},
-          .std_deviation = {data.std_deviation().begin(), data.std_deviation().end()}};
+ModelFacts facts(const TrainConfig& config, const TrainingData& data) {
+  ModelFacts facts = data.facts();
+  facts.model = config.model;
+  facts.normalize = config.normalize;
+  return facts;
 }
 
 void say_what_runs(Session& session, const TrainConfig& config, const TrainingData& data, const Model& model) {
@@ -98,8 +88,8 @@ void say_what_runs(Session& session, const TrainConfig& config, const TrainingDa
   std::int64_t count = 0;
   for (const auto& parameter : model.parameters()) count += parameter.numel();
   std::printf("%s (%s parameters) on %s (%s training and %s test samples of %s)\n", config.model.c_str(),
-              grouped(count).c_str(), data.train.name().c_str(), grouped(data.train.count()).c_str(),
-              grouped(data.test.count()).c_str(), shape_text(data.train).c_str());
+              grouped(count).c_str(), data.name().c_str(), grouped(data.train_count()).c_str(),
+              grouped(data.test_count()).c_str(), data.sample_text().c_str());
   std::printf("%d rank%s on %d node%s, communicator %s, device %s\n", session.world_size(),
               session.world_size() == 1 ? "" : "s", session.node_count(), session.node_count() == 1 ? "" : "s",
               std::string(session.communicator().name()).c_str(), session.device().str().c_str());
@@ -142,11 +132,11 @@ SessionOptions session_options(const TrainConfig& config) {
 
 void train(Session& session, const TrainConfig& config) {
   make_directories_of(session, config);
-  const TrainingData data = open_data(session, config.data);
-  const auto train_source = train_batches(session, config, data.train),
-             test_source = test_batches(session, config, data.test);
+  const auto opened = open_data(session, config.data);
+  const TrainingData& data = *opened;
+  const auto train_source = train_batches(session, config, data), test_source = test_batches(session, config, data);
   session.start_up().mark("data");
-  const auto model = session.agree([&] { return build_model(session, config, data.train); });
+  const auto model = session.agree([&] { return build_model(session, config, data.model_input()); });
   session.communicator();
   say_what_runs(session, config, data, *model);
   TrainLoop loop(session, config,
@@ -155,7 +145,7 @@ void train(Session& session, const TrainConfig& config) {
                   .train = *train_source,
                   .test = *test_source,
                   .identity = identity(config, data),
-                  .facts = facts(config, data.train)});
+                  .facts = facts(config, data)});
   session.start_up().mark("model");
   loop.run();
 }

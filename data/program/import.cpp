@@ -1,10 +1,12 @@
 // lockstep data import, lockstep data register: files that the user has.
+#include <algorithm>
 #include <filesystem>
 #include <iostream>
 
 #include "lockstep/core/nearest_names.h"
 #include "lockstep/data/describe_dataset.h"
 #include "lockstep/data/import.h"
+#include "lockstep/data/import_text.h"
 #include "lockstep/data/program/commands.h"
 #include "lockstep/data/program/guarded_open.h"
 #include "lockstep/data/workspace_data.h"
@@ -19,6 +21,8 @@ struct ImportFlags {
   fs::path output;
   std::string class_names;
   bool force = false;
+  std::string vocabulary = "byte";
+  std::int64_t sequence_length = 128;
 };
 
 const OptionTable<ImportFlags>& import_flags() {
@@ -28,20 +32,24 @@ const OptionTable<ImportFlags>& import_flags() {
         .add("output", &ImportFlags::output, "FILE",
              "HDF5 file to write, instead of one in the workspace; registered only with --name")
         .add("class-names", &ImportFlags::class_names, "A,B,C", "names of the classes, in the order of their labels")
-        .add("force", &ImportFlags::force, "", "replace --output when it exists");
+        .add("force", &ImportFlags::force, "", "replace --output when it exists")
+        .add("vocabulary", &ImportFlags::vocabulary, "NAME", "of text: byte, each byte is a token")
+        .add("sequence-length", &ImportFlags::sequence_length, "N", "of text: tokens of a sample");
     return t;
   }();
   return table;
 }
 
 const CommandText kImportText{
-    "lockstep data import cifar10|idx PATH [options]",
+    "lockstep data import cifar10|idx|text PATH [options]",
     "Turns published files into one HDF5 data set and registers it.\n"
     "  cifar10  CIFAR-10's binary version: a folder with data_batch_*.bin and test_batch.bin, or the .tar.gz of it\n"
-    "  idx      MNIST and its kin: a folder with train-images-idx3-ubyte and the like, plain or .gz",
+    "  idx      MNIST and its kin: a folder with train-images-idx3-ubyte and the like, plain or .gz\n"
+    "  text     any file as tokens, the last tenth for tests; needs --output, is not registered",
     "  lockstep data import cifar10 cifar-10-binary.tar.gz\n"
     "  lockstep data import idx ./emnist --name emnist --class-names a,b,c\n"
-    "  lockstep data import cifar10 ./cifar-10-batches-bin --output /scratch/cifar10.h5\n"};
+    "  lockstep data import cifar10 ./cifar-10-batches-bin --output /scratch/cifar10.h5\n"
+    "  lockstep data import text book.txt --output book.h5\n"};
 
 std::vector<std::string> split_commas(const std::string& text) {
   std::vector<std::string> parts;
@@ -60,21 +68,37 @@ void check_name(const std::string& name) {
   }
 }
 
+int import_text_file(const fs::path& source, const ImportFlags& flags) {
+  if (flags.output.empty())
+    fail(ErrorKind::usage, "text has no place in the workspace yet",
+         "give --output FILE.h5 and train with --data FILE.h5");
+  if (!flags.class_names.empty()) fail(ErrorKind::usage, "text has no classes", "leave --class-names out");
+  const TextCounts counts = import_text(source, {.name = flags.name,
+                                                 .output = flags.output,
+                                                 .replace = flags.force,
+                                                 .vocabulary = flags.vocabulary,
+                                                 .sequence_length = flags.sequence_length});
+  std::cout << flags.output.string() << ": " << counts.train << " training and " << counts.test << " test tokens\n"
+            << "  next  lockstep-train --model gpt2_tiny --data " << flags.output.string() << '\n';
+  return 0;
+}
+
 }  // namespace
 
 int import_command(const Arguments& arguments) {
   ImportFlags flags;
   std::vector<std::string> words;
   if (!parse_arguments(kImportText, import_flags(), arguments, &flags, &words, 2, 2)) return 0;
-  const std::vector<std::string> known{"cifar10", "idx"};
+  const std::vector<std::string> known{"cifar10", "idx", "text"};
   const std::string importer = words[0];
-  if (importer != "cifar10" && importer != "idx") {
+  if (std::find(known.begin(), known.end(), importer) == known.end()) {
     fail(ErrorKind::usage, "there is no importer '" + importer + "'" + suggestion(importer, known),
          "usage: " + kImportText.usage);
   }
   const fs::path source = words[1];
   if (!fs::exists(source)) fail(ErrorKind::usage, "no such file or folder", {}, source.string());
   check_name(flags.name);
+  if (importer == "text") return import_text_file(source, flags);
   ImportOptions options = default_import_options(importer, source);
   if (!flags.name.empty()) options.name = flags.name;
   if (options.name == "fashion-mnist") options.class_names = kFashionMnistClasses;

@@ -42,18 +42,18 @@ Evaluation evaluate(torch::nn::Module& module, const Forward& forward, BatchSour
   // On the device until the end: a GPU is not waited for after each batch.
   at::Tensor loss = at::zeros({}, at::TensorOptions(at::kDouble).device(device));
   at::Tensor correct = at::zeros({}, at::TensorOptions(at::kLong).device(device));
-  std::int64_t samples = 0;
+  std::int64_t answers = 0;  // one for each sample; for tokens, one for each token
   Batch batch;
   for (source.seek({0, 0}); source.next(batch);) {
     if (batch.local_count == 0) continue;
     const at::Tensor target = batch.target.to(device);
     const at::Tensor logits = forward(batch.input.to(device));
-    loss.add_(cross_entropy(logits, target), static_cast<double>(batch.local_count));
-    correct.add_(logits.argmax(1).eq(target).sum());
-    samples += batch.local_count;
+    loss.add_(cross_entropy(logits, target), static_cast<double>(target.numel()));
+    correct.add_(logits.argmax(-1).eq(target).sum());
+    answers += target.numel();
   }
   double sums[] = {loss.item<double>(), static_cast<double>(correct.item<std::int64_t>()),
-                   static_cast<double>(samples)};
+                   static_cast<double>(answers)};
   sum_over_ranks(communicator, device, sums);
   return {.loss = sums[2] > 0 ? sums[0] / sums[2] : 0,
           .correct = static_cast<std::int64_t>(sums[1]),

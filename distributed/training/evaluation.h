@@ -17,7 +17,7 @@ namespace lockstep {
 
 struct Evaluation {
   double loss = 0;           // mean cross entropy over all samples
-  std::int64_t correct = 0;  // samples whose highest logit is their class
+  std::int64_t correct = 0;  // samples whose highest logit is their class; of tokens each counts
   std::int64_t samples = 0;
 
   double accuracy() const { return samples > 0 ? static_cast<double>(correct) / static_cast<double>(samples) : 0; }

@@ -11,7 +11,8 @@
 namespace lockstep {
 
 at::Tensor cross_entropy(const at::Tensor& logits, const at::Tensor& target) {
-  return at::cross_entropy_loss(logits.scalar_type() == at::kFloat ? logits : logits.to(at::kFloat), target);
+  const at::Tensor rows = logits.flatten(0, -2);
+  return at::cross_entropy_loss(rows.scalar_type() == at::kFloat ? rows : rows.to(at::kFloat), target.flatten());
 }
 
 StepResult TrainStep::operator()(std::int64_t step, bool spoil) {

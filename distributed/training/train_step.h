@@ -15,7 +15,8 @@
 
 namespace lockstep {
 
-// input: [n, C, H, W] float32 on the session's device; returns the logits, [n, classes].
+// input: [n, C, H, W] float32 or [n, t] int64 tokens, on the session's device; returns the logits, [n, classes] or
+// [n, t, vocabulary].
 using Forward = std::function<at::Tensor(const at::Tensor& input)>;
 
 // References to what takes part in a step; they outlive the TrainStep.
@@ -54,7 +55,7 @@ class TrainStep {
   Batch batch_;
 };
 
-// The mean cross entropy of `logits` [n, classes] and `target` [n], a float32 scalar.
+// The mean cross entropy of `logits` [n, classes] and `target` [n], or [n, t, classes] and [n, t], a float32 scalar.
 at::Tensor cross_entropy(const at::Tensor& logits, const at::Tensor& target);
 
 }  // namespace lockstep
