@@ -24,10 +24,9 @@ struct Checkpoint {
   std::int64_t first_step_samples = 0, first_epoch_steps = 0;
   // What must be the same when training goes on: model, data, seed, … as text by name.
   std::map<std::string, std::string> identity;
-  std::string config;                   // the options as INI text, for readers
-  NamedTensors state_dict;              // parameters and buffers, in order
-  NamedTensors optimizer;               // "momentum.conv1.weight", …
-  std::vector<bool> optimizer_started;  // per trainable parameter
+  std::string config;       // the options as INI text, for readers
+  NamedTensors state_dict;  // parameters and buffers, in order
+  NamedTensors optimizer;   // "steps", "momentum.conv1.weight", …
   // Per rank of the world that wrote it.
   NamedTensors rng;                   // "cpu", "cuda": states of LibTorch's generators, [world size, bytes] uint8
   std::vector<LossSums> loss_window;  // the running loss that has not been logged yet

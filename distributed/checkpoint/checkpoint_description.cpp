@@ -1,5 +1,7 @@
 #include "lockstep/distributed/checkpoint/checkpoint_description.h"
 
+#include <ATen/ops/zeros.h>
+
 #include <cmath>
 #include <nlohmann/json.hpp>
 
@@ -12,6 +14,15 @@ using Json = nlohmann::ordered_json;
 Json number(double value) { return std::isfinite(value) ? Json(value) : Json(std::to_string(value)); }
 double from_number(const Json& json) {
   return json.is_string() ? std::stod(json.get<std::string>()) : json.get<double>();
+}
+
+// Files from before the optimizer's state held the counts of updates say only who has had one: all that SGD needs.
+void take_started(const Json& json, Checkpoint& checkpoint) {
+  if (!json.contains("optimizer_started")) return;
+  const auto started = json.at("optimizer_started").get<std::vector<bool>>();
+  const at::Tensor steps = at::zeros({static_cast<std::int64_t>(started.size())}, at::kLong);
+  for (std::size_t i = 0; i < started.size(); ++i) steps.data_ptr<std::int64_t>()[i] = started[i];
+  checkpoint.optimizer.insert(checkpoint.optimizer.begin(), {"steps", steps});
 }
 
 }  // namespace
@@ -29,7 +40,6 @@ std::string describe(const Checkpoint& checkpoint) {
                      {"world_size", checkpoint.loss_window.size()},
                      {"last_train_loss", number(checkpoint.last_train_loss)},
                      {"loss_window", windows},
-                     {"optimizer_started", checkpoint.optimizer_started},
                      {"identity", checkpoint.identity},
                      {"config", checkpoint.config}};
   return json.dump();
@@ -47,7 +57,7 @@ void take_description(const std::string& text, Checkpoint& checkpoint) {
   for (const Json& window : json.at("loss_window"))
     checkpoint.loss_window.push_back(
         {.loss = from_number(window.at("loss")), .samples = window.at("samples").get<std::int64_t>()});
-  checkpoint.optimizer_started = json.at("optimizer_started").get<std::vector<bool>>();
+  take_started(json, checkpoint);
   checkpoint.identity = json.at("identity").get<std::map<std::string, std::string>>();
   checkpoint.config = json.at("config").get<std::string>();
 }

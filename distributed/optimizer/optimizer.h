@@ -46,7 +46,6 @@ class Optimizer {
 
   // Whether each parameter has been updated: part of state(), as "steps".
   std::vector<bool> started() const;
-  void set_started(const std::vector<bool>&) {}
 
  protected:
   // Throws Failure(usage) for a negative learning rate or weight decay, and for groups that check_groups refuses.

@@ -1,6 +1,7 @@
 #include "lockstep/distributed/training/train_config.h"
 
 #include "lockstep/core/publish.h"
+#include "lockstep/distributed/training/chosen_optimizer.h"
 
 namespace lockstep {
 namespace {
@@ -15,11 +16,7 @@ std::optional<Error> contradiction(const TrainConfig& config) {
                  "both --batch-size and --global-batch-size are given",
                  {},
                  "give the samples per rank or those of all ranks together, not both"};
-  if (config.nesterov && config.momentum == 0)
-    return Error{ErrorKind::usage,
-                 "--nesterov needs a momentum, --momentum is 0",
-                 {},
-                 "give --momentum 0.9, or leave --nesterov out"};
+  if (auto wrong = optimizer_problem(config)) return wrong;
   return {};
 }
 

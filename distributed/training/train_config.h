@@ -28,13 +28,31 @@ struct TrainConfig {
 
   std::string optimizer = "sgd";
   double learning_rate = 0.001;
-  double momentum = 0.9;
+  std::string scale_learning_rate = "none";  // with the number of ranks: none, linear, sqrt
   double weight_decay = 0;
+  bool exempt_vectors = false;  // biases and scales of norms: no weight decay, no trust ratio
+  // Of some optimizers alone (chosen_optimizer.h); left out: the optimizer's own default.
+  std::optional<double> momentum;
   bool nesterov = false;
+  std::optional<double> beta1, beta2, eps;
+  std::optional<double> trust_coefficient;
+  std::optional<std::string> muon_scale;  // match-adamw, original
+  std::optional<double> adamw_factor;
+  std::vector<std::string> adamw_parameters;
+
+  std::optional<double> clip_norm;
+  std::optional<double> skip_outliers;  // standard deviations
+  std::int64_t outlier_window = 100;    // steps
+  std::optional<double> ema_decay;
+
   std::string schedule = "constant";
   std::int64_t warmup_steps = 0;
-  std::int64_t drop_epochs = 1;  // schedule step: epochs between drops …
-  double drop_factor = 0.1;      // … and what each multiplies the learning rate by
+  std::int64_t drop_epochs = 1;         // schedule step: epochs between drops …
+  double drop_factor = 0.1;             // … and what each multiplies the learning rate by
+  std::vector<std::string> milestones;  // schedule multistep: epochs
+  std::optional<double> end_factor;     // schedule linear
+  std::optional<double> power;          // schedule polynomial
+  std::optional<double> rise_part;      // schedule one-cycle
 
   std::uint64_t seed = 0;
   bool deterministic = false;
@@ -62,6 +80,8 @@ struct TrainConfig {
   // Epochs after which the training ends at the latest; nothing when --steps alone limits it.
   std::optional<std::int64_t> epoch_limit() const;
 };
+
+inline constexpr double kSgdMomentum = 0.9;  // where --momentum is left out
 
 const OptionTable<TrainConfig>& train_options();
 

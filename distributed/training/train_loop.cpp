@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "lockstep/distributed/session/versions.h"
+#include "lockstep/distributed/training/chosen_optimizer.h"
 #include "lockstep/distributed/training/resume.h"
 #include "lockstep/distributed/training/small_sums.h"
 #include "lockstep/distributed/training/training_state.h"
@@ -40,15 +41,14 @@ TrainLoop::TrainLoop(Session& session, const TrainConfig& config, TrainingTask t
       store_(outputs_of(session) / "checkpoints"),
       model_(task_.module, session.communicator(),
              {.bucket_bytes = static_cast<std::int64_t>(config.bucket_mb * (1 << 20))}),
-      optimizer_(model_, {.learning_rate = config.learning_rate,
-                          .momentum = config.momentum,
-                          .weight_decay = config.weight_decay,
-                          .nesterov = config.nesterov}),
-      train_step_({task_.forward, model_, optimizer_, task_.train, meter_, session.device(), config.precision,
-                   config.accumulate}),
+      optimizer_(session.agree([&] { return make_optimizer(config_, model_); })),
+      guard_({config.clip_norm, config.skip_outliers, config.outlier_window}),
+      train_step_({task_.forward, model_, *optimizer_, task_.train, meter_, session.device(), config.precision,
+                   config.accumulate, &guard_}),
       report_(session.run(), session.rank() == 0),
       fault_(session.rank()),
       cut_(epoch_cut(task_.train, config.accumulate)) {
+  if (config_.ema_decay) average_.emplace(model_, WeightAverageOptions{.decay = *config_.ema_decay});
   session_.agree([&] {
     if (!speaks()) return;
     store_.prepare();
@@ -57,20 +57,34 @@ TrainLoop::TrainLoop(Session& session, const TrainConfig& config, TrainingTask t
   resume();
 }
 
+// What a checkpoint is made of; views.
+LiveState TrainLoop::live() {
+  NamedTensors state = optimizer_->state();
+  const auto add = [&](NamedTensors more) { state.insert(state.end(), more.begin(), more.end()); };
+  add(guard_.state());
+  if (average_) add(average_->state());
+  return {session_, task_.module, model_, std::move(state), optimizer_->learning_rate(), task_.train, meter_};
+}
+
+TrainingLength TrainLoop::plan(ScheduleUnit unit, SamplePosition position) const {
+  TrainingLength length = plan_length(config_, cut_, unit, step_, position);
+  length.schedule.learning_rate *= learning_rate_scale(config_.scale_learning_rate, session_.world_size());
+  return length;
+}
+
 void TrainLoop::resume() {
   task_.train.seek({0, 0});
-  length_ = plan_length(config_, cut_, {}, 0, {});
+  length_ = plan({}, {});
   StartingPoint start = find_starting_point(session_, config_.resume, store_, task_.identity);
   if (!start.checkpoint) return;
-  LiveState live{session_, task_.module, model_, optimizer_, task_.train, meter_};
-  session_.agree([&] { apply(*start.checkpoint, live, config_.seed, start.origin); });
+  LiveState state = live();
+  session_.agree([&] { apply(*start.checkpoint, state, config_.seed, start.origin); });
   step_ = saved_step_ = start.checkpoint->step;
   epoch_ = start.checkpoint->position.epoch;
   if (!std::isnan(start.checkpoint->last_train_loss)) train_loss_ = start.checkpoint->last_train_loss;
   resumed_from_ = start.origin;
   if (train_step_.epoch_over()) task_.train.seek({++epoch_, 0});  // of what is left, larger batches leave out all
-  length_ = plan_length(config_, cut_, {start.checkpoint->first_step_samples, start.checkpoint->first_epoch_steps},
-                        step_, task_.train.position());
+  length_ = plan({start.checkpoint->first_step_samples, start.checkpoint->first_epoch_steps}, task_.train.position());
 }
 
 TrainingSummary TrainLoop::run() {
@@ -100,7 +114,7 @@ void TrainLoop::announce() {
 void TrainLoop::train() {
   while (step_ < length_.total_steps) {
     const double position = length_.schedule_position(step_, task_.train.position());
-    optimizer_.set_learning_rate(learning_rate_at(length_.schedule, position));
+    optimizer_->set_learning_rate(learning_rate_at(length_.schedule, position));
     const std::int64_t batch_before = batches_of_epoch();
     const bool spoil = fault_.strike(step_ + 1);
     const auto begin = Clock::now();
@@ -119,6 +133,13 @@ void TrainLoop::after_step(const StepResult& result, double seconds, std::int64_
     if (speaks()) session_.run().mark_started();
   }
   clock_.add(seconds, result.global_samples, result.exposed_seconds);
+  if (result.gradients.skip) {
+    report_.line("step " + std::to_string(step_) + " is left out: the norm of its gradients is " +
+                 std::to_string(*result.gradients.norm));
+  } else if (average_) {
+    average_->update();
+  }
+  gradient_norm_ = result.gradients.norm;
   if (batches_of_epoch() / config_.log_every != batch_before / config_.log_every) close_window();
   const bool epoch_over = train_step_.epoch_over();
   if (config_.eval_every > 0 && step_ % config_.eval_every == 0 && !epoch_over) evaluate_now();
@@ -156,7 +177,8 @@ void TrainLoop::close_window() {
                 .batch = batches_of_epoch(),
                 .step = step_,
                 .loss = *train_loss_,
-                .learning_rate = optimizer_.learning_rate(),
+                .learning_rate = optimizer_->learning_rate(),
+                .gradient_norm = gradient_norm_,
                 .samples_per_second = seconds > 0 ? static_cast<double>(window.samples) / seconds : 0,
                 .exposed_fraction = sums[2] > 0 ? sums[3] / sums[2] : 0});
 }
@@ -179,14 +201,16 @@ void TrainLoop::show_progress(Clock::time_point now) {
 
 void TrainLoop::evaluate_now() {
   model_.broadcast_buffers();  // one model is tested, not one per rank
+  std::optional<WeightAverage::Swapped> averaged;
+  if (average_) averaged.emplace(*average_);
   evaluation_ = evaluate(task_.module, task_.forward, task_.test, model_.communicator(), session_.device());
   evaluated_step_ = step_;
   report_.evaluation(epoch_, step_, *evaluation_);
 }
 
 void TrainLoop::save_checkpoint() {
-  LiveState live{session_, task_.module, model_, optimizer_, task_.train, meter_};
-  Checkpoint checkpoint = capture(live);
+  LiveState state = live();
+  Checkpoint checkpoint = capture(state);
   saved_step_ = step_;
   if (!speaks()) return;
   const TrainConfig defaults;
@@ -205,6 +229,8 @@ TrainingSummary TrainLoop::finish() {
   if (saved_step_ != step_) save_checkpoint();
   task_.facts.step = step_;
   const auto model_path = outputs_of(session_) / "model.h5";
+  std::optional<WeightAverage::Swapped> averaged;
+  if (average_) averaged.emplace(*average_);
   const std::string digest = speaks() ? write_model(model_path, task_.facts, state_dict(task_.module)) : "";
 
   double exposed[] = {clock_.total().exposed_seconds};

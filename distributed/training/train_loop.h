@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -11,7 +12,8 @@
 #include "lockstep/distributed/checkpoint/folder_lock.h"
 #include "lockstep/distributed/checkpoint/model_file.h"
 #include "lockstep/distributed/gradients/data_parallel.h"
-#include "lockstep/distributed/optimizer/fused_sgd.h"
+#include "lockstep/distributed/optimizer/optimizer.h"
+#include "lockstep/distributed/optimizer/weight_average.h"
 #include "lockstep/distributed/session/session.h"
 #include "lockstep/distributed/training/evaluation.h"
 #include "lockstep/distributed/training/fault_injection.h"
@@ -22,6 +24,7 @@
 #include "lockstep/distributed/training/train_report.h"
 #include "lockstep/distributed/training/train_step.h"
 #include "lockstep/distributed/training/training_length.h"
+#include "lockstep/distributed/training/training_state.h"
 
 namespace lockstep {
 
@@ -58,6 +61,8 @@ class TrainLoop {
   void close_window();
   void show_progress(std::chrono::steady_clock::time_point now);
   void evaluate_now();
+  LiveState live();
+  TrainingLength plan(ScheduleUnit unit, SamplePosition position) const;
   void save_checkpoint();
   TrainingSummary finish();
   std::int64_t batches_of_epoch() const;
@@ -69,7 +74,9 @@ class TrainLoop {
   CheckpointStore store_;
   FolderLock lock_;  // of store_; rank 0's
   DataParallel model_;
-  FusedSgd optimizer_;
+  std::unique_ptr<Optimizer> optimizer_;
+  GradientGuard guard_;
+  std::optional<WeightAverage> average_;
   LossMeter meter_;
   TrainStep train_step_;
   StepClock clock_;
@@ -79,7 +86,7 @@ class TrainLoop {
   TrainingLength length_;
   std::int64_t step_ = 0;   // optimizer steps done
   std::int64_t epoch_ = 0;  // whole passes done
-  std::optional<double> train_loss_;
+  std::optional<double> train_loss_, gradient_norm_;
   std::optional<Evaluation> evaluation_;
   std::int64_t evaluated_step_ = -1, saved_step_ = -1;
   std::string resumed_from_;

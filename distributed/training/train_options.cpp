@@ -1,4 +1,6 @@
 // The option table of `lockstep-train`.
+#include <cmath>
+
 #include "lockstep/core/option_checks.h"
 #include "lockstep/distributed/optimizer/schedule.h"
 #include "lockstep/distributed/training/train_config.h"
@@ -6,7 +8,8 @@
 namespace lockstep {
 namespace {
 
-constexpr std::int64_t kNone = 0, kOne = 1;
+constexpr std::int64_t kNone = 0, kOne = 1, kTwo = 2;
+const double kBelowOne = std::nextafter(1.0, 0.0);
 
 void add_data_and_model(OptionTable<TrainConfig>& table) {
   table.group("Model and data");
@@ -38,20 +41,66 @@ void add_length(OptionTable<TrainConfig>& table) {
 
 void add_optimizer(OptionTable<TrainConfig>& table) {
   table.group("Optimizer");
-  table.add("optimizer", &TrainConfig::optimizer, "NAME", "update rule: sgd", one_of({"sgd"}));
+  table.add("optimizer", &TrainConfig::optimizer, "NAME", "update rule: sgd, adam, adamw, lamb, lars or muon",
+            one_of({"sgd", "adam", "adamw", "lamb", "lars", "muon"}));
   table.add("learning-rate", &TrainConfig::learning_rate, "X", "step length", at_least(0.0));
-  table.add("momentum", &TrainConfig::momentum, "X", "part of the last update that is kept", at_least(0.0));
-  table.add("weight-decay", &TrainConfig::weight_decay, "X", "L2 penalty, added to the gradient as in torch.optim.SGD",
+  table.add("scale-learning-rate", &TrainConfig::scale_learning_rate, "RULE",
+            "multiply it by the number of ranks (linear) or its square root (sqrt); none",
+            one_of(learning_rate_scalings()));
+  table.add("weight-decay", &TrainConfig::weight_decay, "X",
+            "sgd, adam, lars: added to the gradient (L2); adamw, lamb, muon: decoupled", at_least(0.0));
+  table.add("exempt-vectors", &TrainConfig::exempt_vectors, "",
+            "no weight decay for biases and scales of norms; lamb, lars: no trust ratio either");
+  table.add("momentum", &TrainConfig::momentum, "X",
+            "sgd, lars (0.9), muon (0.95): part of the last update that is kept", at_least(0.0));
+  table.add("nesterov", &TrainConfig::nesterov, "", "sgd, lars: Nesterov's form of momentum; muon always has it");
+  table.add("beta1", &TrainConfig::beta1, "X", "adam, adamw, lamb, muon: part kept of the average of gradients (0.9)",
+            between(0.0, kBelowOne));
+  table.add("beta2", &TrainConfig::beta2, "X", "the same: … of the average of their squares (0.999)",
+            between(0.0, kBelowOne));
+  table.add("eps", &TrainConfig::eps, "X", "the same: added to the root of that average (1e-8; lamb 1e-6)",
             at_least(0.0));
-  table.add("nesterov", &TrainConfig::nesterov, "", "Nesterov's form of momentum");
+  table.add("trust-coefficient", &TrainConfig::trust_coefficient, "X",
+            "lars: part of its norm that a parameter may move by (0.001)", above(0.0));
+  table.add("muon-scale", &TrainConfig::muon_scale, "HOW",
+            "muon: match-adamw (learning rates as for adamw; default) or original",
+            [](const std::optional<std::string>& how) {
+              return how ? one_of({"match-adamw", "original"})(*how) : std::string();
+            });
+  table.add("adamw-factor", &TrainConfig::adamw_factor, "X",
+            "muon: learning rate of what is no matrix, as part of --learning-rate (1)", at_least(0.0));
+  table.add("adamw-parameters", &TrainConfig::adamw_parameters, "PATTERN",
+            "muon: matrices that adamw updates all the same, by name (\"fc3.*\"); repeated for more");
+  table.add("clip-norm", &TrainConfig::clip_norm, "X", "limit of the norm of all gradients together", above(0.0));
+  table.add("skip-outliers", &TrainConfig::skip_outliers, "X",
+            "leave out steps whose gradients' norm is not finite or more than X standard deviations above the mean",
+            above(0.0));
+  table.add("outlier-window", &TrainConfig::outlier_window, "N", "steps that this mean is taken over", at_least(kTwo));
+  table.add("ema-decay", &TrainConfig::ema_decay, "X",
+            "test and write a moving average of the weights that keeps this part of itself each step (0.9999)",
+            between(0.0, kBelowOne));
+}
+
+void add_schedule(OptionTable<TrainConfig>& table) {
+  table.group("Learning rate over time");
   table.add("schedule", &TrainConfig::schedule, "SHAPE",
-            "learning rate over time: constant, step (drops every --drop-epochs) or cosine (to 0 at the end)",
+            "constant, step (drops every --drop-epochs), multistep (drops after each --milestone), cosine (to 0), "
+            "linear (to --end-factor), polynomial (to 0) or one-cycle (up and down)",
             one_of(schedule_names()));
   table.add("warmup-steps", &TrainConfig::warmup_steps, "N", "the learning rate rises linearly over the first N steps",
             at_least(kNone));
   table.add("drop-epochs", &TrainConfig::drop_epochs, "N", "schedule step: epochs between drops", at_least(kOne));
-  table.add("drop-factor", &TrainConfig::drop_factor, "X", "schedule step: what a drop multiplies the learning rate by",
+  table.add("drop-factor", &TrainConfig::drop_factor, "X",
+            "schedules step and multistep: what a drop multiplies the learning rate by", above(0.0));
+  table.add("milestone", &TrainConfig::milestones, "EPOCH",
+            "schedule multistep: drop after so many epochs; repeated for more");
+  table.add("end-factor", &TrainConfig::end_factor, "X", "schedule linear: part of the learning rate at the end (0)",
+            at_least(0.0));
+  table.add("power", &TrainConfig::power, "X", "schedule polynomial: of the part of the training that is left (1)",
             above(0.0));
+  table.add("rise-part", &TrainConfig::rise_part, "X",
+            "schedule one-cycle: part of the training in which the learning rate rises, from its 25th (0.3)",
+            between(0.0, 1.0));
 }
 
 void add_machine(OptionTable<TrainConfig>& table) {
@@ -96,6 +145,7 @@ OptionTable<TrainConfig> make_table() {
   add_data_and_model(table);
   add_length(table);
   add_optimizer(table);
+  add_schedule(table);
   add_machine(table);
   add_records(table);
   return table;

@@ -41,6 +41,7 @@ void TrainReport::loss(const LossPoint& point) {
   line(loss_line(point.epoch, point.batch, point.loss));
   run_.log("train/loss", point.loss, point.step);
   run_.log("train/learning_rate", point.learning_rate, point.step);
+  if (point.gradient_norm) run_.log("train/gradient_norm", *point.gradient_norm, point.step);
   run_.log("train/samples_per_second", point.samples_per_second, point.step);
   run_.log("train/exposed_comm_fraction", point.exposed_fraction, point.step);
 }

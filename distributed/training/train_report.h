@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "lockstep/core/run.h"
@@ -20,6 +21,7 @@ struct LossPoint {
   std::int64_t step = 0;
   double loss = 0;
   double learning_rate = 0;
+  std::optional<double> gradient_norm = {};  // of the last step, before clipping; where it was computed
   double samples_per_second = 0;
   double exposed_fraction = 0;  // of the time in steps
 };
@@ -32,8 +34,8 @@ class TrainReport {
   TrainReport& operator=(const TrainReport&) = delete;
 
   void line(const std::string& text);
-  // The tutorial's line and train/loss, train/learning_rate, train/samples_per_second, train/exposed_comm_fraction at
-  // point.step.
+  // The tutorial's line and train/loss, train/learning_rate, train/gradient_norm (where known),
+  // train/samples_per_second, train/exposed_comm_fraction at point.step.
   void loss(const LossPoint& point);
   // A line and eval/loss, eval/accuracy.
   void evaluation(std::int64_t epoch, std::int64_t step, const Evaluation& evaluation);

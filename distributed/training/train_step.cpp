@@ -34,7 +34,8 @@ StepResult TrainStep::operator()(std::int64_t step, bool spoil) {
   }
   if (result.global_samples == 0) return result;
   result.exposed_seconds = parts_.model.last_sync().exposed_seconds;
-  parts_.optimizer.step();
+  if (parts_.guard) result.gradients = (*parts_.guard)(parts_.model, step);
+  if (!result.gradients.skip) parts_.optimizer.step(result.gradients.scale);
   return result;
 }
 

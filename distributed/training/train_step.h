@@ -10,7 +10,8 @@
 
 #include "lockstep/data/batch.h"
 #include "lockstep/distributed/gradients/data_parallel.h"
-#include "lockstep/distributed/optimizer/fused_sgd.h"
+#include "lockstep/distributed/optimizer/optimizer.h"
+#include "lockstep/distributed/training/gradient_guard.h"
 #include "lockstep/distributed/training/loss_meter.h"
 
 namespace lockstep {
@@ -23,17 +24,19 @@ using Forward = std::function<at::Tensor(const at::Tensor& input)>;
 struct StepParts {
   Forward forward;
   DataParallel& model;
-  FusedSgd& optimizer;
+  Optimizer& optimizer;
   BatchSource& source;
   LossMeter& meter;
   c10::Device device;
   std::string precision = "fp32";
-  std::int64_t accumulate = 1;  // micro-batches per step
+  std::int64_t accumulate = 1;     // micro-batches per step
+  GradientGuard* guard = nullptr;  // null: gradients go to the optimizer as they are
 };
 
 struct StepResult {
   std::int64_t global_samples = 0;  // trained on by all ranks; 0: the epoch is over, nothing was done
   double exposed_seconds = 0;       // this rank waited for collectives
+  GradientGuard::Verdict gradients = {};
 };
 
 class TrainStep {

@@ -66,13 +66,20 @@ TrainingLength plan_length(const TrainConfig& config, const EpochCut& cut, Sched
   length.total_steps = std::min(by_steps, by_epochs);
   length.unit = unit;
   length.epochs = epochs_end_it ? *epochs : last_epoch(std::max<std::int64_t>(0, by_steps - steps_done), cut, position);
-  length.by_samples = epochs_end_it || config.schedule == "step";
+  length.by_samples = epochs_end_it || config.schedule == "step" || config.schedule == "multistep";
   length.schedule = {.shape = config.schedule,
                      .learning_rate = config.learning_rate,
                      .warmup_steps = config.warmup_steps,
                      .drop_every = product(config.drop_epochs, unit.epoch_steps),
                      .drop_factor = config.drop_factor,
+                     .milestones = {},
                      .total_steps = epochs_end_it ? product(*epochs, unit.epoch_steps) : by_steps};
+  Schedule& schedule = length.schedule;
+  for (const auto& epoch : config.milestones)
+    schedule.milestones.push_back(product(std::stoll(epoch), unit.epoch_steps));
+  schedule.end_factor = config.end_factor.value_or(schedule.end_factor);
+  schedule.power = config.power.value_or(schedule.power);
+  schedule.rise_part = config.rise_part.value_or(schedule.rise_part);
   return length;
 }
 

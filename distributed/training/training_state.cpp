@@ -113,10 +113,6 @@ std::string shape_text(const at::Tensor& tensor) {
 // What the calls in apply() would refuse after others have changed something.
 void require_fitting(const Checkpoint& checkpoint, const LiveState& live, const std::string& origin) {
   const auto refuse = [&](const std::string& what) { fail(ErrorKind::usage, what, {}, origin); };
-  const auto started = checkpoint.optimizer_started.size(), parameters = live.optimizer.started().size();
-  if (started != parameters)
-    refuse("the optimizer's state is for " + std::to_string(started) + " parameters, the model has " +
-           std::to_string(parameters));
   const auto [epoch, consumed] = checkpoint.position;
   const std::int64_t samples = live.source.sample_count();
   if (epoch < 0 || consumed < 0 || consumed > samples)
@@ -141,11 +137,10 @@ Checkpoint capture(LiveState& live) {
   Checkpoint checkpoint;
   if (session.rank() != 0) return checkpoint;
   checkpoint.position = live.source.position();
-  checkpoint.learning_rate = live.optimizer.learning_rate();
-  checkpoint.optimizer_started = live.optimizer.started();
+  checkpoint.learning_rate = live.learning_rate;
   unpack(all, states, checkpoint);
   checkpoint.state_dict = copies(state_dict(live.module));
-  checkpoint.optimizer = copies(live.optimizer.state());
+  checkpoint.optimizer = copies(live.optimizer);
   return checkpoint;
 }
 
@@ -179,13 +174,12 @@ void share(Session& session, Checkpoint& checkpoint) {
 
 void apply(const Checkpoint& checkpoint, LiveState& live, std::uint64_t seed, const std::string& origin) {
   const auto state = state_dict(live.module);
-  const auto optimizer = live.optimizer.state();
+  const auto& optimizer = live.optimizer;
   require_same_form(state, checkpoint.state_dict, origin);
   require_same_form(optimizer, checkpoint.optimizer, origin + ", optimizer");
   require_fitting(checkpoint, live, origin);
   copy_into(state, checkpoint.state_dict, origin);
   copy_into(optimizer, checkpoint.optimizer, origin + ", optimizer");
-  live.optimizer.set_started(checkpoint.optimizer_started);
   live.source.seek(checkpoint.position);
 
   const int rank = live.session.rank();

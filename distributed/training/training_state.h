@@ -7,7 +7,6 @@
 #include "lockstep/data/batch.h"
 #include "lockstep/distributed/checkpoint/checkpoint.h"
 #include "lockstep/distributed/gradients/data_parallel.h"
-#include "lockstep/distributed/optimizer/fused_sgd.h"
 #include "lockstep/distributed/session/session.h"
 #include "lockstep/distributed/training/loss_meter.h"
 
@@ -18,7 +17,8 @@ struct LiveState {
   Session& session;
   torch::nn::Module& module;
   DataParallel& model;
-  FusedSgd& optimizer;
+  NamedTensors optimizer;  // views: its state, and that of what goes with it (averaged weights)
+  double learning_rate = 0;
   BatchSource& source;
   LossMeter& meter;
 };

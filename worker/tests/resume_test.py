@@ -29,6 +29,32 @@ def check_killed_ranks_resume_to_the_same_bits(program):
         compare_metrics(broken.scalars(), whole.scalars())
 
 
+# What each optimizer keeps, with clipping, outliers and averaged weights, which have state too.
+OPTIMIZERS = {
+    "sgd": ["--momentum", "0.8", "--nesterov"],
+    "adam": ["--weight-decay", "0.01"],
+    "adamw": ["--beta2", "0.99", "--schedule", "one-cycle"],
+    "lamb": ["--exempt-vectors", "--schedule", "linear"],
+    "lars": ["--trust-coefficient", "0.01", "--schedule", "polynomial"],
+    "muon": ["--adamw-parameters", "fc3.*", "--schedule", "multistep", "--milestone", "1"],
+}
+
+
+def check_every_optimizer_goes_on_with_the_same_bits(program):
+    for name, more in OPTIMIZERS.items():
+        options = ["--data", SMALL, "--batch-size", "16", "--optimizer", name, "--learning-rate", "0.01", "--clip-norm", "1.5",
+                   "--skip-outliers", "3", "--outlier-window", "5", "--ema-decay", "0.95", "--epochs", "2",
+                   "--checkpoint-every", "5", *more]
+        with Folder(program) as whole, Folder(program) as broken:
+            truth = whole.summary(*options)
+            result = broken.train(*options, environment={"LOCKSTEP_FAULT": "rank=1:step=28:kind=kill"})
+            check(result.code != 0, f"the fault did not end the job\n{result.output}")
+            resumed = broken.summary(*options, "--resume", "auto")
+            check("step_" in resumed["resumed_from"], resumed["resumed_from"])
+            equal(resumed["weights_sha256"], truth["weights_sha256"], f"weights by {name}")
+            equal(sorted(set(broken.scalars()["train/loss"])), whole.scalars()["train/loss"], f"losses by {name}")
+
+
 def compare_metrics(found, truth):
     # TensorBoard's Python reader keeps both points when the last step of one file is the first of the next: a set.
     for tag in ("train/loss", "train/learning_rate", "eval/loss", "eval/accuracy"):

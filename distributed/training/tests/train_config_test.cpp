@@ -22,7 +22,7 @@ TEST(TrainConfig, DefaultsAreThoseOfTheTutorial) {
   EXPECT_EQ(config.global_micro_batch(1), 4);
   EXPECT_EQ(config.global_micro_batch(3), 12);
   EXPECT_EQ(config.learning_rate, 0.001);
-  EXPECT_EQ(config.momentum, 0.9);
+  EXPECT_FALSE(config.momentum);
   EXPECT_EQ(config.log_every, 2000);
   EXPECT_EQ(config.epoch_limit(), 2);
 }
@@ -42,13 +42,30 @@ TEST(TrainConfig, TheListOfOptionsIsTheAgreedOne) {
                                            "steps",
                                            "optimizer",
                                            "learning-rate",
-                                           "momentum",
+                                           "scale-learning-rate",
                                            "weight-decay",
+                                           "exempt-vectors",
+                                           "momentum",
                                            "nesterov",
+                                           "beta1",
+                                           "beta2",
+                                           "eps",
+                                           "trust-coefficient",
+                                           "muon-scale",
+                                           "adamw-factor",
+                                           "adamw-parameters",
+                                           "clip-norm",
+                                           "skip-outliers",
+                                           "outlier-window",
+                                           "ema-decay",
                                            "schedule",
                                            "warmup-steps",
                                            "drop-epochs",
                                            "drop-factor",
+                                           "milestone",
+                                           "end-factor",
+                                           "power",
+                                           "rise-part",
                                            "device",
                                            "threads",
                                            "precision",
@@ -86,6 +103,18 @@ TEST(TrainConfig, RefusalsNameTheOptionAndWhatIsKnown) {
   EXPECT_NE(refusal({"--config", "/nowhere/job.ini"}).what.find("/nowhere/job.ini"), std::string::npos);
   EXPECT_NE(refusal({"--batch-size", "4", "--global-batch-size", "8"}).what.find("both"), std::string::npos);
   EXPECT_NE(refusal({"--nesterov", "--momentum", "0"}).what.find("momentum"), std::string::npos);
+  EXPECT_EQ(refusal({"--optimizer", "adamw", "--momentum", "0.9"}).what,
+            "--momentum is an option of --optimizer sgd, lars and muon, --optimizer is adamw");
+  EXPECT_EQ(refusal({"--beta1", "0.8"}).what,
+            "--beta1 is an option of --optimizer adamw, adam, lamb and muon, --optimizer is sgd");
+  EXPECT_EQ(refusal({"--adamw-parameters", "fc3.*"}).what,
+            "--adamw-parameters is an option of --optimizer muon, --optimizer is sgd");
+  EXPECT_EQ(refusal({"--power", "2"}).what, "--power is an option of --schedule polynomial, --schedule is constant");
+  EXPECT_EQ(refusal({"--schedule", "multistep"}).what, "--schedule multistep needs a --milestone");
+  EXPECT_EQ(refusal({"--schedule", "multistep", "--milestone", "x3"}).what, "--milestone x3 is not a number of epochs");
+  EXPECT_NE(refusal({"--global-batch-size", "8", "--scale-learning-rate", "sqrt"}).what.find("does not grow"),
+            std::string::npos);
+  EXPECT_NE(refusal({"--optimizer", "adam", "--beta2", "1"}).what.find("between"), std::string::npos);
   for (const auto& argv : {std::vector<std::string>{"--batch-size", "4.5"}, {"--zero", "1"}, {"--seed", "-1"}})
     EXPECT_EQ(refusal(argv).kind, ErrorKind::usage) << argv.front();
 }

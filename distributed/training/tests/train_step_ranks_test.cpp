@@ -16,6 +16,7 @@
 #include "listed_batches.h"
 #include "lockstep/core/error.h"
 #include "lockstep/distributed/communicator/self_communicator.h"
+#include "lockstep/distributed/optimizer/fused_sgd.h"
 #include "lockstep/distributed/session/session.h"
 #include "lockstep/distributed/training/evaluation.h"
 #include "lockstep/distributed/training/generators.h"
@@ -173,7 +174,7 @@ TEST(TrainingState, GoesOnAsIfNothingHadHappened) {
   Training first(communicator, samples, 8, 1);
   first.step(1);
   first.step(2);
-  LiveState live{session(), *first.net, first.model, first.optimizer, first.source, first.meter};
+  LiveState live{session(), *first.net, first.model, first.optimizer.state(), 0.1, first.source, first.meter};
   Checkpoint saved = capture(live);
   saved.step = 2;
   const float drawn = at::randn({1}).item<float>();
@@ -181,7 +182,7 @@ TEST(TrainingState, GoesOnAsIfNothingHadHappened) {
   const LossSums sums = first.meter.sums();
 
   Training second(communicator, samples, 8, 1);
-  LiveState other{session(), *second.net, second.model, second.optimizer, second.source, second.meter};
+  LiveState other{session(), *second.net, second.model, second.optimizer.state(), 0.1, second.source, second.meter};
   share(session(), saved);
   apply(saved, other, 0, "test");
   EXPECT_EQ(at::randn({1}).item<float>(), drawn) << "random numbers go on";
@@ -221,7 +222,8 @@ TEST(TrainingState, EveryRankGetsAllOfIt) {
 
 TEST(TrainingState, OnlyRankZeroHoldsTheWholeState) {
   Training training(session().communicator(), Samples(40), 8, 1);
-  LiveState live{session(), *training.net, training.model, training.optimizer, training.source, training.meter};
+  LiveState live{session(), *training.net,   training.model, training.optimizer.state(),
+                 0.1,       training.source, training.meter};
   const Checkpoint saved = capture(live);
   const bool owner = session().rank() == 0;
   EXPECT_EQ(saved.loss_window.size(), owner ? static_cast<std::size_t>(session().world_size()) : 0);
@@ -307,7 +309,8 @@ TEST(TrainingState, StatisticsOfNormalisationsGoOn) {
 TEST(TrainingState, AnotherNumberOfRanksContinuesTheSums) {
   const Samples samples(40);
   Training training(session().communicator(), samples, 8, 1);
-  LiveState live{session(), *training.net, training.model, training.optimizer, training.source, training.meter};
+  LiveState live{session(), *training.net,   training.model, training.optimizer.state(),
+                 0.1,       training.source, training.meter};
   training.step(1);
   Checkpoint saved = capture(live);
   share(session(), saved);
@@ -323,7 +326,8 @@ TEST(TrainingState, AnotherNumberOfRanksContinuesTheSums) {
 TEST(TrainingState, WhatDoesNotFitChangesNothing) {
   const Samples samples(40);
   Training training(session().communicator(), samples, 8, 1);
-  LiveState live{session(), *training.net, training.model, training.optimizer, training.source, training.meter};
+  LiveState live{session(), *training.net,   training.model, training.optimizer.state(),
+                 0.1,       training.source, training.meter};
   training.step(1);
   Checkpoint sound = capture(live);
   share(session(), sound);
@@ -344,7 +348,7 @@ TEST(TrainingState, WhatDoesNotFitChangesNothing) {
     EXPECT_EQ(weights_sha256(training.optimizer.state()), optimizer) << word;
     EXPECT_EQ(training.source.position().consumed, 16) << word;
   };
-  refused([](Checkpoint& c) { c.optimizer_started.push_back(true); }, "5 parameters, the model has 4");
+  refused([](Checkpoint& c) { c.optimizer.front().second = at::zeros({5}, at::kLong); }, "steps");
   refused([](Checkpoint& c) { c.position.consumed = 41; }, "41 of 40");
   refused([](Checkpoint& c) { c.position.epoch = -1; }, "epoch -1");
   refused([](Checkpoint& c) { c.rng.front().second = at::zeros({session().world_size(), 3}, at::kByte); }, ", 3]");
