@@ -41,7 +41,7 @@ def check_unknown_names_are_answered_with_the_nearest(program):
         refused(folder.train("--data", SMALL, "--batchsize", "4"), 2, "batchsize", "batch-size")
         refused(folder.train("--data", SMALL, "--model", "cifarnet"), 2, "cifarnet", "did you mean cifar_net")
         refused(folder.train("--data", "fashion_mist"), 2, "fashion_mist", "lockstep data")
-        refused(folder.train("--data", SMALL, "--optimizer", "adam"), 2, "adam", "sgd")
+        refused(folder.train("--data", SMALL, "--optimizer", "adamax"), 2, "adamax", "did you mean adam, adamw")
         refused(folder.train("--data", SMALL, "--batch-size", "many"), 2, "many")
         refused(folder.train("--data", "no/such/file.h5", ranks=1, launcher=False), 2, "no/such/file.h5")
 

@@ -288,7 +288,7 @@ TEST(TrainingState, StatisticsOfNormalisationsGoOn) {
   Part first(communicator, samples), second(communicator, samples);
   first.step(1);
   first.step(2);
-  LiveState live{session(), *first.net, first.model, first.optimizer, first.source, first.meter};
+  LiveState live{session(), *first.net, first.model, first.optimizer.state(), 0.1, first.source, first.meter};
   Checkpoint saved = capture(live);
   saved.step = 2;
   first.step(3);
@@ -298,7 +298,7 @@ TEST(TrainingState, StatisticsOfNormalisationsGoOn) {
   session().broadcast_text(of_rank_0);
   EXPECT_EQ(expected, of_rank_0) << "every rank has tested the same model";
 
-  LiveState other{session(), *second.net, second.model, second.optimizer, second.source, second.meter};
+  LiveState other{session(), *second.net, second.model, second.optimizer.state(), 0.1, second.source, second.meter};
   share(session(), saved);
   apply(saved, other, 0, "test");
   second.step(3);
