@@ -1,69 +1,214 @@
 #include "lockstep/distributed/communicator/between_nodes.h"
 
 #include <algorithm>
+#include <deque>
 #include <utility>
+#include <vector>
 
 #include "lockstep/distributed/communicator/call.h"
+#include "lockstep/distributed/communicator/reduce_kernels.h"
 
 namespace lockstep {
 namespace {
 
+// Slices up to here (of all nodes together) go whole to every node: one exchange instead of two.
+constexpr std::int64_t small_bytes = std::int64_t{32} << 10;
+
+enum class Step : std::uint8_t {
+  free,
+  prepared,   // there is memory for parcels
+  combining,  // the nodes' values for this node are on their way; they will be combined
+  spreading   // what this node has is on its way to the others; nothing remains to be done with it
+};
+
+struct Exchange {
+  Step step = Step::free;
+  bool spreads = false;  // after combining: the result goes to all nodes
+  MPI_Request request = MPI_REQUEST_NULL;
+  Buffer slice;   // of an all_reduce: all of it
+  Buffer result;  // where the combined values go
+  ReduceOp op = ReduceOp::sum;
+  double scale = 1;
+  std::vector<std::byte> outgoing;
+  std::vector<std::byte> incoming;
+  // MPI reads them while the exchange is under way.
+  std::vector<int> send_counts, send_places, receive_counts, receive_places;
+};
+
 class MpiBetweenNodes final : public BetweenNodes {
  public:
-  explicit MpiBetweenNodes(MpiComm owners) : owners_(std::move(owners)) {}
+  explicit MpiBetweenNodes(MpiComm column) : column_(std::move(column)), spread_(MpiComm::duplicate(column_.get())) {
+    inputs_.resize(static_cast<std::size_t>(nodes()));
+  }
 
-  std::size_t start(const Buffer& slice, ReduceOp op) override {
-    constexpr std::int64_t piece = std::int64_t{1} << 30;  // MPI counts are int
-    const std::scoped_lock lock(mpi_mutex());
+  std::size_t all_reduce(const Buffer& slice, ReduceOp op, double scale) override {
     const std::size_t ticket = free_ticket();
-    auto& requests = tickets_[ticket].requests;
-    for (std::int64_t first = 0; first < slice.count; first += piece) {
-      const auto count = static_cast<int>(std::min(piece, slice.count - first));
-      check_mpi(MPI_Iallreduce(MPI_IN_PLACE, bytes_at(slice, first), count, mpi_type(slice.type),
-                               ops_.get(slice.type, op), owners_.get(), &requests.emplace_back(MPI_REQUEST_NULL)),
-                "MPI_Iallreduce");
+    Exchange& exchange = exchanges_[ticket];
+    exchange.slice = slice;
+    exchange.op = op;
+    exchange.scale = scale;
+    exchange.spreads = bytes_of(slice) * nodes() > small_bytes;
+    exchange.step = Step::combining;
+    if (exchange.spreads) {
+      send_pieces(exchange);
+      to_spread_.push_back(ticket);
+    } else {
+      send_whole(exchange);
     }
     return ticket;
   }
 
-  bool test(std::size_t ticket) override {
+  std::size_t prepare_parcels(std::int64_t bytes_each) override {
+    const std::size_t ticket = free_ticket();
+    exchanges_[ticket].step = Step::prepared;
+    exchanges_[ticket].outgoing.resize(static_cast<std::size_t>(bytes_each * nodes()));
+    return ticket;
+  }
+
+  std::byte* parcels(std::size_t ticket) override { return exchanges_[ticket].outgoing.data(); }
+
+  void send_parcels(std::size_t ticket, const Buffer& output, ReduceOp op, double scale) override {
+    Exchange& exchange = exchanges_[ticket];
+    exchange.result = output;
+    exchange.op = op;
+    exchange.scale = scale;
+    exchange.spreads = false;
+    exchange.step = Step::combining;
+    exchange.incoming.resize(exchange.outgoing.size());
+    const int count = static_cast<int>(output.count);
+    const MPI_Datatype type = mpi_type(output.type);
     const std::scoped_lock lock(mpi_mutex());
-    auto& requests = tickets_[ticket].requests;
-    int complete = 1;
-    if (!requests.empty()) {
-      check_mpi(MPI_Testall(static_cast<int>(requests.size()), requests.data(), &complete, MPI_STATUSES_IGNORE),
-                "MPI_Testall");
-    }
-    if (complete == 0) return false;
-    requests.clear();
-    tickets_[ticket].used = false;
+    check_mpi(MPI_Ialltoall(exchange.outgoing.data(), count, type, exchange.incoming.data(), count, type, column_.get(),
+                            &exchange.request),
+              "MPI_Ialltoall");
+  }
+
+  std::size_t all_gather(const Buffer& input, std::byte* output) override {
+    const std::size_t ticket = free_ticket();
+    Exchange& exchange = exchanges_[ticket];
+    exchange.step = Step::spreading;
+    const int count = static_cast<int>(input.count);
+    const MPI_Datatype type = mpi_type(input.type);
+    const std::scoped_lock lock(mpi_mutex());
+    check_mpi(MPI_Iallgather(input.data, count, type, output, count, type, column_.get(), &exchange.request),
+              "MPI_Iallgather");
+    return ticket;
+  }
+
+  bool test(std::size_t ticket) override {
+    spread_what_has_come();
+    Exchange& exchange = exchanges_[ticket];
+    if (exchange.step == Step::combining && exchange.spreads) return false;
+    if (!has_arrived(exchange)) return false;
+    if (exchange.step == Step::combining) combine(exchange);
+    exchange.step = Step::free;
     return true;
   }
 
-  void abandon() override { owners_.abandon(); }
-
- private:
-  struct Ticket {
-    std::vector<MPI_Request> requests;
-    bool used = false;
-  };
-
-  std::size_t free_ticket() {
-    auto it = std::find_if(tickets_.begin(), tickets_.end(), [](const Ticket& t) { return !t.used; });
-    if (it == tickets_.end()) it = tickets_.insert(tickets_.end(), Ticket{});
-    it->used = true;
-    return static_cast<std::size_t>(it - tickets_.begin());
+  void abandon() override {
+    column_.abandon();
+    spread_.abandon();
   }
 
-  MpiComm owners_;
-  MpiOps ops_;
-  std::vector<Ticket> tickets_;
+ private:
+  int nodes() const { return column_.size(); }
+
+  std::size_t free_ticket() {
+    auto it =
+        std::find_if(exchanges_.begin(), exchanges_.end(), [](const Exchange& e) { return e.step == Step::free; });
+    if (it == exchanges_.end()) it = exchanges_.insert(exchanges_.end(), Exchange{});
+    return static_cast<std::size_t>(it - exchanges_.begin());
+  }
+
+  // Node `node` combines this piece of every slice of `count` elements.
+  std::int64_t first_of(int node, std::int64_t count) const { return count * node / nodes(); }
+  Buffer piece_of(const Buffer& slice, int node) const {
+    const std::int64_t first = first_of(node, slice.count);
+    return part_of(slice, first, first_of(node + 1, slice.count) - first);
+  }
+
+  void send_pieces(Exchange& exchange) {
+    const Buffer& slice = exchange.slice;
+    exchange.result = piece_of(slice, column_.rank());
+    exchange.incoming.resize(static_cast<std::size_t>(bytes_of(exchange.result) * nodes()));
+    exchange.send_counts.resize(inputs_.size());
+    exchange.send_places.resize(inputs_.size());
+    exchange.receive_counts.assign(inputs_.size(), static_cast<int>(exchange.result.count));
+    exchange.receive_places.resize(inputs_.size());
+    for (int node = 0; node < nodes(); ++node) {
+      const auto n = static_cast<std::size_t>(node);
+      exchange.send_counts[n] = static_cast<int>(piece_of(slice, node).count);
+      exchange.send_places[n] = static_cast<int>(first_of(node, slice.count));
+      exchange.receive_places[n] = static_cast<int>(exchange.result.count * node);
+    }
+    const MPI_Datatype type = mpi_type(slice.type);
+    const std::scoped_lock lock(mpi_mutex());
+    check_mpi(MPI_Ialltoallv(slice.data, exchange.send_counts.data(), exchange.send_places.data(), type,
+                             exchange.incoming.data(), exchange.receive_counts.data(), exchange.receive_places.data(),
+                             type, column_.get(), &exchange.request),
+              "MPI_Ialltoallv");
+  }
+
+  void send_whole(Exchange& exchange) {
+    const Buffer& slice = exchange.slice;
+    exchange.result = slice;
+    exchange.incoming.resize(static_cast<std::size_t>(bytes_of(slice) * nodes()));
+    const int count = static_cast<int>(slice.count);
+    const MPI_Datatype type = mpi_type(slice.type);
+    const std::scoped_lock lock(mpi_mutex());
+    check_mpi(MPI_Iallgather(slice.data, count, type, exchange.incoming.data(), count, type, column_.get(),
+                             &exchange.request),
+              "MPI_Iallgather");
+  }
+
+  // The second exchanges of large slices. In the order of the first ones, whichever of those completes earlier: MPI
+  // wants one order on all nodes. On a communicator of their own: they mix with later first ones in any order.
+  void spread_what_has_come() {
+    while (!to_spread_.empty()) {
+      Exchange& exchange = exchanges_[to_spread_.front()];
+      if (!has_arrived(exchange)) return;
+      combine(exchange);
+      spread(exchange);
+      to_spread_.erase(to_spread_.begin());
+    }
+  }
+
+  void spread(Exchange& exchange) {
+    exchange.step = Step::spreading;
+    const std::scoped_lock lock(mpi_mutex());
+    check_mpi(
+        MPI_Iallgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, exchange.slice.data, exchange.send_counts.data(),
+                        exchange.send_places.data(), mpi_type(exchange.slice.type), spread_.get(), &exchange.request),
+        "MPI_Iallgatherv");
+  }
+
+  bool has_arrived(Exchange& exchange) {
+    const std::scoped_lock lock(mpi_mutex());
+    int complete = 0;
+    check_mpi(MPI_Test(&exchange.request, &complete, MPI_STATUS_IGNORE), "MPI_Test");
+    return complete != 0;
+  }
+
+  void combine(const Exchange& exchange) {
+    const std::int64_t bytes = bytes_of(exchange.result);
+    for (std::size_t node = 0; node < inputs_.size(); ++node) {
+      inputs_[node] = exchange.incoming.data() + static_cast<std::int64_t>(node) * bytes;
+    }
+    auto* const result = static_cast<std::byte*>(exchange.result.data);
+    reduce(exchange.result.type, exchange.op, exchange.scale, inputs_, {&result, 1}, exchange.result.count);
+  }
+
+  MpiComm column_;
+  MpiComm spread_;
+  std::deque<Exchange> exchanges_;      // by ticket; never shrinks
+  std::vector<std::size_t> to_spread_;  // tickets, in the order in which they were started
+  std::vector<const std::byte*> inputs_;
 };
 
 }  // namespace
 
-std::unique_ptr<BetweenNodes> make_mpi_between_nodes(MpiComm owners) {
-  return std::make_unique<MpiBetweenNodes>(std::move(owners));
+std::unique_ptr<BetweenNodes> make_mpi_between_nodes(MpiComm column) {
+  return std::make_unique<MpiBetweenNodes>(std::move(column));
 }
 
 }  // namespace lockstep

@@ -68,7 +68,8 @@ class Communicator {
   virtual std::string_view name() const = 0;  // "self", "mpi", "shm", "hierarchical", "nccl"
 
   // buffer: any count, reduced in place; every rank ends with equal bits. The order of the additions depends only on
-  // the number of ranks and their placement: repeats are bitwise equal.
+  // the number of ranks and their placement: repeats are bitwise equal, and (but for "mpi" and "nccl") buffers cut
+  // otherwise and reduce_scatter are too.
   virtual Work all_reduce(Buffer buffer, ReduceOp op) = 0;
   // input: size() * output.count elements; output: this rank's part of the reduced input. They may not overlap, but
   // output may be exactly this rank's part of input (in place).

@@ -1,5 +1,5 @@
-// Ranks on several nodes: all_reduce through shared memory inside a node and MPI between the nodes, all owners of
-// slices at once; the other collectives by MPI.
+// Ranks on several nodes: all_reduce, reduce_scatter and all_gather through shared memory inside a node and MPI between
+// the nodes, all ranks of a node at once; the other collectives by MPI.
 #pragma once
 
 #include <memory>
@@ -13,17 +13,22 @@ namespace lockstep {
 class HierarchicalCommunicator final : public Communicator {
  public:
   // Both have one engine: a rank that waits for a barrier must go on with its part of the all_reduces before it.
-  HierarchicalCommunicator(std::unique_ptr<SharedMemoryCommunicator> node, std::unique_ptr<MpiCommunicator> world)
-      : node_(std::move(node)), world_(std::move(world)) {}
+  // gathers_in_nodes: all nodes have the same number of ranks, and more than one; else MPI alone gathers, which adds
+  // nothing up and so has equal bits.
+  HierarchicalCommunicator(std::unique_ptr<SharedMemoryCommunicator> node, std::unique_ptr<MpiCommunicator> world,
+                           bool gathers_in_nodes)
+      : node_(std::move(node)), world_(std::move(world)), gathers_in_nodes_(gathers_in_nodes) {}
 
   int rank() const override { return world_->rank(); }
   int size() const override { return world_->size(); }
   std::string_view name() const override { return "hierarchical"; }
   Work all_reduce(Buffer buffer, ReduceOp op) override { return node_->all_reduce(buffer, op); }
   Work reduce_scatter(Buffer input, Buffer output, ReduceOp op) override {
-    return world_->reduce_scatter(input, output, op);
+    return node_->reduce_scatter(input, output, op);
   }
-  Work all_gather(Buffer input, Buffer output) override { return world_->all_gather(input, output); }
+  Work all_gather(Buffer input, Buffer output) override {
+    return gathers_in_nodes_ ? node_->all_gather(input, output) : world_->all_gather(input, output);
+  }
   Work broadcast(Buffer buffer, int root) override { return world_->broadcast(buffer, root); }
   void barrier() override { world_->barrier(); }
   std::shared_ptr<DirectMemory> allocate(std::int64_t bytes) override { return node_->allocate(bytes); }
@@ -32,6 +37,7 @@ class HierarchicalCommunicator final : public Communicator {
  private:
   std::unique_ptr<SharedMemoryCommunicator> node_;
   std::unique_ptr<MpiCommunicator> world_;
+  bool gathers_in_nodes_;
 };
 
 }  // namespace lockstep

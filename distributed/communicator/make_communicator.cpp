@@ -24,7 +24,7 @@ std::string choose(const Placement& placement, const CommunicatorOptions& option
   if (options.cuda) return "nccl";
   if (placement.world.size() == 1) return "self";
   if (placement.one_node()) return "shm";
-  return placement.largest_node > 1 ? "hierarchical" : "mpi";  // with one rank per node there is nothing to share
+  return placement.layout.largest() > 1 ? "hierarchical" : "mpi";  // with one rank per node there is nothing to share
 }
 
 void check_usable(const std::string& backend, const Placement& placement, const CommunicatorOptions& options) {
@@ -43,17 +43,15 @@ void check_usable(const std::string& backend, const Placement& placement, const 
 std::unique_ptr<SharedMemoryCommunicator> make_shared_memory(Placement& placement, const CommunicatorOptions& options,
                                                              std::shared_ptr<ProgressEngine> engine) {
   SharedMemoryOptions shared{.engine = std::move(engine), .verify = options.verify, .staging = {}};
-  shared.ranks = placement.node_ranks;
+  shared.layout = placement.layout;
   if (!placement.one_node()) {
-    const int local = placement.node.rank();
-    shared.several_nodes = true;
-    shared.owners = placement.smallest_node;
-    shared.world_size = placement.world.size();
+    const int local = placement.node.rank(), owners = placement.layout.smallest();
     shared.world = MpiComm::duplicate(placement.world.get());
-    // Slices that are worth a journey between nodes.
-    shared.staging = {.chunk_bytes = std::min(shared.owners, 8) * (std::int64_t{256} << 10), .depth = 4};
-    MpiComm owners = MpiComm::split(placement.world.get(), std::min(local, shared.owners), placement.world.rank());
-    if (local < shared.owners) shared.between = make_mpi_between_nodes(std::move(owners));
+    // Slices that are worth a journey between nodes; and a cache line of every rank's part.
+    shared.staging.chunk_bytes =
+        std::max<std::int64_t>(std::min(owners, 8) * (std::int64_t{256} << 10), placement.world.size() * 64);
+    MpiComm column = MpiComm::split(placement.world.get(), std::min(local, owners), placement.layout.node);
+    if (local < owners) shared.between = make_mpi_between_nodes(std::move(column));
   }
   return std::make_unique<SharedMemoryCommunicator>(make_mpi_node_memory(std::move(placement.node)), std::move(shared));
 }
@@ -67,7 +65,7 @@ std::unique_ptr<MpiCommunicator> make_mpi(Placement& placement, const Communicat
 }  // namespace
 
 std::unique_ptr<Communicator> make_communicator(MPI_Comm comm, const CommunicatorOptions& options) {
-  Placement placement = find_placement(comm, options.ranks_per_node);
+  Placement placement = find_placement(comm, options);
   const std::string backend = options.backend == "auto" ? choose(placement, options) : options.backend;
   const bool calls_mpi = backend == "mpi" || backend == "hierarchical";
   const ProgressOptions progress = progress_options(placement, options, calls_mpi);
@@ -79,7 +77,9 @@ std::unique_ptr<Communicator> make_communicator(MPI_Comm comm, const Communicato
   if (backend == "shm") return make_shared_memory(placement, options, std::move(engine));
   if (backend == "hierarchical") {
     auto node = make_shared_memory(placement, options, engine);
-    return std::make_unique<HierarchicalCommunicator>(std::move(node), make_mpi(placement, options, std::move(engine)));
+    auto world = make_mpi(placement, options, std::move(engine));
+    const bool gathers_in_nodes = placement.layout.equal() && placement.layout.largest() > 1;
+    return std::make_unique<HierarchicalCommunicator>(std::move(node), std::move(world), gathers_in_nodes);
   }
   fail(ErrorKind::usage, "there is no communicator backend \"" + backend + "\"",
        "expected auto, self, mpi, shm, hierarchical or nccl");

@@ -20,6 +20,7 @@ struct CommunicatorOptions {
   std::string progress_thread = "auto";  // auto, on, off
   // > 0: treat each k consecutive ranks of a node as a node of their own, to test the hierarchy on one machine.
   int ranks_per_node = 0;
+  bool deal_ranks = false;  // and give them to these nodes in turn, instead of consecutive ones to each
   // Compare kind, count, type, operation and root across ranks: every collective inside a node; the first 16 and then
   // one in a thousand through MPI and NCCL and between nodes, where a comparison costs a message.
   bool verify = true;

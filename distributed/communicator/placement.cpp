@@ -4,6 +4,8 @@
 #include <unistd.h>
 
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "lockstep/core/error.h"
 
@@ -26,20 +28,32 @@ void find_cores(Placement& placement) {
   placement.node_cores = CPU_COUNT(&all);
 }
 
-void find_nodes(Placement& placement, int ranks_per_node) {
-  placement.node = MpiComm::split_by_node(placement.world.get());
-  if (ranks_per_node > 0) {
-    const int group = placement.node.rank() / ranks_per_node;
-    placement.node = MpiComm::split(placement.node.get(), group, placement.node.rank());
+MpiComm find_node(const MpiComm& world, const CommunicatorOptions& options) {
+  MpiComm node = MpiComm::split_by_node(world.get());
+  if (options.ranks_per_node == 0) return node;
+  const int groups = (node.size() + options.ranks_per_node - 1) / options.ranks_per_node;
+  const int group = options.deal_ranks ? node.rank() % groups : node.rank() / options.ranks_per_node;
+  return MpiComm::split(node.get(), group, node.rank());
+}
+
+NodeLayout find_layout(const MpiComm& world, const MpiComm& node) {
+  int first = world.rank();  // the lowest rank of a node is the name of the node
+  check_mpi(MPI_Bcast(&first, 1, MPI_INT, 0, node.get()), "MPI_Bcast");
+  std::vector<int> first_of(static_cast<std::size_t>(world.size()));
+  check_mpi(MPI_Allgather(&first, 1, MPI_INT, first_of.data(), 1, MPI_INT, world.get()), "MPI_Allgather");
+  NodeLayout layout;
+  layout.rank = world.rank();
+  std::vector<int> node_of(first_of.size());
+  for (int rank = 0; rank < world.size(); ++rank) {
+    const auto its_first = static_cast<std::size_t>(first_of[static_cast<std::size_t>(rank)]);
+    if (its_first == static_cast<std::size_t>(rank)) {
+      node_of[its_first] = layout.node_count();
+      layout.nodes.emplace_back();
+    }
+    layout.nodes[static_cast<std::size_t>(node_of[its_first])].push_back(rank);
   }
-  const int rank = placement.world.rank();
-  placement.node_ranks.resize(static_cast<std::size_t>(placement.node.size()));
-  check_mpi(MPI_Allgather(&rank, 1, MPI_INT, placement.node_ranks.data(), 1, MPI_INT, placement.node.get()),
-            "MPI_Allgather");
-  int sizes[2] = {-placement.node.size(), placement.node.size()};
-  check_mpi(MPI_Allreduce(MPI_IN_PLACE, sizes, 2, MPI_INT, MPI_MAX, placement.world.get()), "MPI_Allreduce");
-  placement.smallest_node = -sizes[0];
-  placement.largest_node = sizes[1];
+  layout.node = node_of[static_cast<std::size_t>(first)];
+  return layout;
 }
 
 bool wants_thread(const Placement& placement, const CommunicatorOptions& options, bool calls_mpi) {
@@ -59,16 +73,18 @@ bool wants_thread(const Placement& placement, const CommunicatorOptions& options
 
 }  // namespace
 
-Placement find_placement(MPI_Comm comm, int ranks_per_node) {
+Placement find_placement(MPI_Comm comm, const CommunicatorOptions& options) {
   int initialized = 0;
   MPI_Initialized(&initialized);
   if (initialized == 0) fail(ErrorKind::usage, "MPI is not initialised", "call MPI_Init_thread first");
-  if (ranks_per_node < 0) {
-    fail(ErrorKind::usage, "ranks_per_node is " + std::to_string(ranks_per_node) + ", expected 0 (as it is) or more");
+  if (options.ranks_per_node < 0) {
+    fail(ErrorKind::usage,
+         "ranks_per_node is " + std::to_string(options.ranks_per_node) + ", expected 0 (as it is) or more");
   }
   Placement placement;
   placement.world = MpiComm::duplicate(comm);
-  find_nodes(placement, ranks_per_node);
+  placement.node = find_node(placement.world, options);
+  placement.layout = find_layout(placement.world, placement.node);
   find_cores(placement);
   return placement;
 }

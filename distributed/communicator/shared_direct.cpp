@@ -14,9 +14,9 @@ std::byte* SharedOperation::peer_data(int rank, std::int64_t element) {
 void SharedOperation::begin_direct() {
   switch (call_.kind) {
     case CallKind::all_reduce:
-      return context_.several_nodes ? plan_journeys() : reduce_own_slice();
+      return context_.several_nodes() ? plan_journeys() : reduce_own_slice();
     case CallKind::reduce_scatter:
-      return reduce_scatter_direct();
+      return context_.several_nodes() ? plan_journeys() : reduce_scatter_direct();
     case CallKind::all_gather:
     case CallKind::broadcast:
       return copy_from_peers();
@@ -49,26 +49,35 @@ bool SharedOperation::send_own_slices() {
   for (; departed_ < journeys_.size(); ++departed_) {
     if (departed_ >= reduced_ + region_.depth() && !receive_own_slices() && departed_ >= reduced_ + region_.depth())
       return false;
-    const Slice slice = own_slice(departed_);
-    if (slice.count == 0) continue;
-    gather_peers(slice.first);
-    reduce(call_.type, call_.op, scale_before_departure(), inputs_,
-           {&outputs_[static_cast<std::size_t>(region_.rank())], 1}, slice.count);
-    depart(departed_, part_of(output_, slice.first, slice.count));
+    if (scatters_columns()) {
+      send_columns_of_node(departed_);
+    } else {
+      send_slice_of_node(departed_);
+    }
   }
   return true;
 }
 
+void SharedOperation::send_slice_of_node(std::uint64_t number) {
+  const Slice slice = own_slice(number);
+  if (slice.count == 0) return;
+  gather_peers(slice.first);
+  reduce(call_.type, call_.op, scale_before_departure(), inputs_,
+         {&outputs_[static_cast<std::size_t>(region_.rank())], 1}, slice.count);
+  depart(number, part_of(output_, slice.first, slice.count));
+}
+
 bool SharedOperation::receive_own_slices() {
-  for (; reduced_ < departed_; ++reduced_) {
-    if (!has_returned(reduced_)) return false;
+  for (; reduced_ < journeys_.size(); ++reduced_) {
+    if ((path_ == Path::direct && reduced_ == departed_) || !has_returned(reduced_)) return false;
+    if (path_ != Path::direct || scatters_columns()) continue;  // it is where it belongs
     const Slice slice = own_slice(reduced_);
     if (slice.count == 0) continue;
     gather_peers(slice.first);
-    reduce(call_.type, ReduceOp::sum, scale_on_return(), {&inputs_[static_cast<std::size_t>(region_.rank())], 1},
-           outputs_, slice.count);
+    reduce(call_.type, ReduceOp::sum, 1.0, {&inputs_[static_cast<std::size_t>(region_.rank())], 1}, outputs_,
+           slice.count);
   }
-  return reduced_ == journeys_.size();
+  return true;
 }
 
 void SharedOperation::reduce_scatter_direct() {

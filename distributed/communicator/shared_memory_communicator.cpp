@@ -1,7 +1,6 @@
 #include "lockstep/distributed/communicator/shared_memory_communicator.h"
 
 #include <exception>
-#include <numeric>
 #include <utility>
 
 #include "lockstep/core/error.h"
@@ -24,25 +23,25 @@ class SharedMemory final : public DirectMemory {
 };
 
 SharedContext make_context(NodeMemory& memory, SharedMemoryOptions& options) {
-  SharedContext context{.region = SharedRegion(memory, options.staging),
-                        .several_nodes = options.several_nodes,
-                        .between = std::move(options.between),
-                        .world = std::move(options.world),
-                        .owners = options.owners > 0 ? options.owners : memory.size(),
-                        .scale = 1.0 / (options.world_size > 0 ? options.world_size : memory.size()),
-                        .verify = options.verify,
-                        .ranks = std::move(options.ranks)};
-  if (context.ranks.empty()) {
-    context.ranks.resize(static_cast<std::size_t>(memory.size()));
-    std::iota(context.ranks.begin(), context.ranks.end(), 0);
-  }
-  return context;
+  if (options.layout.nodes.empty()) options.layout = NodeLayout::one_node(memory.rank(), memory.size());
+  const int owners = options.layout.smallest();
+  const double scale = 1.0 / options.layout.size();
+  return {.region = SharedRegion(memory, options.staging),
+          .layout = std::move(options.layout),
+          .between = std::move(options.between),
+          .world = std::move(options.world),
+          .owners = owners,
+          .scale = scale,
+          .verify = options.verify};
 }
 
 }  // namespace
 
 SharedMemoryCommunicator::SharedMemoryCommunicator(std::unique_ptr<NodeMemory> memory, SharedMemoryOptions options)
-    : memory_(std::move(memory)), context_(make_context(*memory_, options)), engine_(std::move(options.engine)) {}
+    : memory_(std::move(memory)),
+      context_(make_context(*memory_, options)),
+      size_(context_.layout.size()),
+      engine_(std::move(options.engine)) {}
 
 SharedMemoryCommunicator::~SharedMemoryCommunicator() {
   engine_->close();
@@ -84,7 +83,7 @@ std::shared_ptr<DirectMemory> SharedMemoryCommunicator::allocate(std::int64_t by
   context_.region.free_unused_blocks(*memory_);
   auto block = memory_->allocate(bytes);
   context_.region.add_block(block);
-  return std::make_shared<SharedMemory>(std::move(block), rank());
+  return std::make_shared<SharedMemory>(std::move(block), memory_->rank());
 }
 
 Work SharedMemoryCommunicator::start(const Call& call, const Buffer& input, const Buffer& output) {

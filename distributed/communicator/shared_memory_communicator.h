@@ -1,4 +1,4 @@
-// Collectives among the ranks of one node, through shared memory.
+// Collectives among the ranks of one node through shared memory, and some of them also between nodes.
 #pragma once
 
 #include <cstdint>
@@ -15,13 +15,11 @@ struct SharedMemoryOptions {
   std::shared_ptr<ProgressEngine> engine;
   bool verify = true;
   StagingSize staging;
-  // For one node of several: the connection to the others. all_reduce alone can leave the node.
-  bool several_nodes = false;
+  // For one node of several; no nodes in `layout`: this one is all there is. Between nodes there is no broadcast, and
+  // no all_gather where they have different numbers of ranks.
+  NodeLayout layout = {};
   std::unique_ptr<BetweenNodes> between = nullptr;  // of the owners
   MpiComm world = {};                               // all ranks, to compare their calls
-  int owners = 0;                                   // 0: all ranks of the node own a slice
-  int world_size = 0;                               // 0: this node is the world
-  std::vector<int> ranks = {};                      // empty: local ranks are world ranks; for messages
 };
 
 class SharedMemoryCommunicator final : public Communicator {
@@ -30,8 +28,8 @@ class SharedMemoryCommunicator final : public Communicator {
   SharedMemoryCommunicator(std::unique_ptr<NodeMemory> memory, SharedMemoryOptions options);
   ~SharedMemoryCommunicator() override;
 
-  int rank() const override { return memory_->rank(); }  // on the node
-  int size() const override { return memory_->size(); }
+  int rank() const override { return context_.layout.rank; }
+  int size() const override { return size_; }
   std::string_view name() const override { return "shm"; }
   Work all_reduce(Buffer buffer, ReduceOp op) override;
   Work reduce_scatter(Buffer input, Buffer output, ReduceOp op) override;
@@ -47,6 +45,7 @@ class SharedMemoryCommunicator final : public Communicator {
 
   std::unique_ptr<NodeMemory> memory_;
   SharedContext context_;
+  int size_;  // of the world
   std::shared_ptr<ProgressEngine> engine_;
   std::vector<std::shared_ptr<SharedOperation>> pool_;
   std::uint64_t sequence_ = 0;  // collectives called so far

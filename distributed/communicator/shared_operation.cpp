@@ -76,14 +76,15 @@ void SharedOperation::check_calls_on_node() {
   for (int rank = 1; rank < region_.size(); ++rank) {
     const Call& call = region_.slot(rank, sequence_).call;
     if (!(call == first)) {
-      fail_different_call(context_.ranks[static_cast<std::size_t>(rank)], call, context_.ranks[0], first, sequence_);
+      const auto& ranks = context_.layout.own_node();
+      fail_different_call(ranks[static_cast<std::size_t>(rank)], call, ranks[0], first, sequence_);
     }
   }
 }
 
 // A slot can be read for nothing; what other nodes call is asked for now and then.
 bool SharedOperation::other_nodes_agree() {
-  if (!context_.several_nodes || !context_.verify || !CallCheck::is_due(sequence_)) return true;
+  if (!context_.several_nodes() || !context_.verify || !CallCheck::is_due(sequence_)) return true;
   if (!check_.under_way()) check_.start(context_.world, call_, sequence_);
   return check_.passed();
 }
@@ -95,6 +96,7 @@ void SharedOperation::choose_path() {
     path_ = Path::small;
     return;
   }
+  if (gathers_columns() || scatters_whole()) path_ = Path::staged;
   for (int rank = 0; rank < region_.size(); ++rank) {
     const bool matters = call_.kind != CallKind::broadcast || rank == call_.root;
     if (matters && !region_.slot(rank, sequence_).location.direct()) path_ = Path::staged;
@@ -103,7 +105,7 @@ void SharedOperation::choose_path() {
 }
 
 bool SharedOperation::publish() {
-  if (path_ == Path::direct && sends_slices() && !receive_own_slices()) return false;
+  if (sends_slices() && !receive_own_slices()) return false;
   region_.publish(Progress::finished, sequence_);
   return true;
 }
@@ -118,7 +120,7 @@ bool SharedOperation::complete_for_all() {
 std::string SharedOperation::waiting_for() const {
   std::string absent, unfinished;
   for (int rank = 0; rank < region_.size(); ++rank) {
-    const std::string name = " " + std::to_string(context_.ranks[static_cast<std::size_t>(rank)]);
+    const std::string name = " " + std::to_string(context_.layout.own_node()[static_cast<std::size_t>(rank)]);
     if (!region_.has_arrived(rank, sequence_)) {
       absent += name;
     } else if (rank != region_.rank() && !region_.has_reached(rank, Progress::finished, sequence_)) {
@@ -126,7 +128,7 @@ std::string SharedOperation::waiting_for() const {
     }
   }
   if (!absent.empty()) return "not arrived: rank" + absent;
-  if (context_.several_nodes) return "all ranks of this node have arrived; missing is a rank of another node";
+  if (context_.several_nodes()) return "all ranks of this node have arrived; missing is a rank of another node";
   return unfinished.empty() ? std::string{} : "arrived, but have not done their part: rank" + unfinished;
 }
 

@@ -9,7 +9,7 @@
 namespace lockstep {
 
 bool SharedOperation::fits_in_slot() const {
-  if (context_.several_nodes) return call_.kind == CallKind::barrier;
+  if (context_.several_nodes()) return call_.kind == CallKind::barrier;
   const std::int64_t parts = call_.kind == CallKind::reduce_scatter ? region_.size() : 1;
   return call_.count * parts * width() <= static_cast<std::int64_t>(Slot::payload_bytes);
 }

@@ -11,30 +11,41 @@
 namespace lockstep {
 
 bool SharedOperation::reduces_in_staging() const {
-  return call_.kind == CallKind::all_reduce && (context_.several_nodes || region_.size() > 2);
+  if (scatters_whole()) return true;
+  return call_.kind == CallKind::all_reduce && (context_.several_nodes() || region_.size() > 2);
 }
 
 void SharedOperation::plan_chunks() {
   chunks_ = chunk_count();
   first_chunk_ = region_.take_chunks(chunks_);
-  if (context_.several_nodes) plan_journeys();
+  if (context_.several_nodes()) plan_journeys();
 }
 
 std::uint64_t SharedOperation::chunk_count() const {
   const std::int64_t each = elements_per_chunk();
-  return static_cast<std::uint64_t>((call_.count + each - 1) / each);
+  return static_cast<std::uint64_t>((elements() + each - 1) / each);
 }
 
-// Of reduce_scatter: elements of each rank's part; the parts lie side by side in the staging area.
+std::int64_t SharedOperation::elements() const { return scatters_whole() ? input_.count : call_.count; }
+
+// Of reduce_scatter: a piece of each rank's part; they lie side by side in the staging area.
+int SharedOperation::pieces_in() const {
+  if (call_.kind != CallKind::reduce_scatter || scatters_whole()) return 1;
+  return context_.several_nodes() ? context_.layout.node_count() * region_.size() : region_.size();
+}
+
+int SharedOperation::pieces_in_staging() const {
+  return gathers_columns() ? context_.layout.node_count() : pieces_in();
+}
+
 std::int64_t SharedOperation::elements_per_chunk() const {
-  const std::int64_t parts = call_.kind == CallKind::reduce_scatter ? region_.size() : 1;
-  return region_.chunk_bytes() / (width() * parts);
+  return region_.chunk_bytes() / (width() * pieces_in_staging());
 }
 
 Slice SharedOperation::chunk(std::uint64_t number) const {
   const std::int64_t each = elements_per_chunk();
   const std::int64_t first = static_cast<std::int64_t>(number) * each;
-  return {first, std::min(each, call_.count - first)};
+  return {first, std::min(each, elements() - first)};
 }
 
 bool SharedOperation::run_chunks() {
@@ -46,28 +57,37 @@ bool SharedOperation::run_chunks() {
 bool SharedOperation::copy_in() {
   if (in_ == chunks_) return false;
   const std::uint64_t global = global_chunk(in_);
+  if (gathers_columns() && !checked_) return false;  // MPI wants the calls of all nodes in one order
   // The staging area of this chunk served another one before: everybody must have taken that one out.
   if (global >= region_.depth() && !region_.all_reached(Progress::chunk_out, global - region_.depth() + 1))
     return false;
-  if (contributes()) copy_pieces_in(region_.staging(region_.rank(), global), chunk(in_));
-  region_.publish(Progress::chunk_in, global + 1);
+  if (gathers_columns()) {
+    depart_gathering(in_);
+  } else {
+    if (contributes()) copy_pieces_in(region_.staging(region_.rank(), global), chunk(in_));
+    region_.publish(Progress::chunk_in, global + 1);
+  }
   ++in_;
   return true;
 }
 
 void SharedOperation::copy_pieces_in(std::byte* staging, const Slice& elements) {
   const auto bytes = static_cast<std::size_t>(elements.count * width());
-  const int parts = call_.kind == CallKind::reduce_scatter ? region_.size() : 1;
-  for (int part = 0; part < parts; ++part) {
-    std::memcpy(staging + static_cast<std::size_t>(part) * bytes,
-                bytes_at(contribution(), part * call_.count + elements.first), bytes);
+  for (int piece = 0; piece < pieces_in(); ++piece) {
+    std::memcpy(staging + static_cast<std::size_t>(piece) * bytes,
+                bytes_at(contribution(), piece * call_.count + elements.first), bytes);
   }
 }
 
 bool SharedOperation::sum_chunk() {
-  if (!reduces_in_staging() || !checked_ || summed_ == in_) return false;
+  if (!(reduces_in_staging() || scatters_columns()) || !checked_ || summed_ == in_) return false;
   if (!region_.all_reached(Progress::chunk_in, global_chunk(summed_) + 1)) return false;
-  sum_slice_in_staging(summed_);
+  if (scatters_columns()) {
+    if (!may_depart()) return false;
+    sum_columns_in_staging(summed_);
+  } else {
+    sum_slice_in_staging(summed_);
+  }
   ++summed_;
   return true;
 }
@@ -82,14 +102,16 @@ void SharedOperation::sum_slice_in_staging(std::uint64_t number) {
     inputs_.push_back(region_.staging(rank, global_chunk(number)) + offset);
   }
   auto* const own = region_.staging(region_.rank(), global_chunk(number)) + offset;
-  reduce(call_.type, call_.op, context_.several_nodes ? scale_before_departure() : scale(), inputs_, {&own, 1},
+  reduce(call_.type, call_.op, context_.several_nodes() ? scale_before_departure() : scale(), inputs_, {&own, 1},
          slice.count);
-  if (context_.several_nodes) depart(number, {own, slice.count, call_.type});
+  if (context_.several_nodes()) depart(number, {own, slice.count, call_.type});
 }
 
+// What has returned from the other nodes, or was complete when it was summed.
 bool SharedOperation::publish_chunk() {
-  if (reduced_ == summed_ || (context_.several_nodes && !has_returned(reduced_))) return false;
-  region_.publish(Progress::chunk_reduced, global_chunk(reduced_) + 1);
+  const std::uint64_t sent = gathers_columns() ? in_ : summed_;
+  if (reduced_ == sent || (context_.several_nodes() && !has_returned(reduced_))) return false;
+  region_.publish(gathers_columns() ? Progress::chunk_in : Progress::chunk_reduced, global_chunk(reduced_) + 1);
   ++reduced_;
   return true;
 }
@@ -97,9 +119,13 @@ bool SharedOperation::publish_chunk() {
 bool SharedOperation::copy_out() {
   if (!checked_ || out_ == in_) return false;
   const std::uint64_t global = global_chunk(out_);
-  const Progress needed = reduces_in_staging() ? Progress::chunk_reduced : Progress::chunk_in;
-  if (!region_.all_reached(needed, global + 1)) return false;
-  copy_out_chunk(global, chunk(out_));
+  if (scatters_columns()) {
+    if (out_ == summed_) return false;  // the sums are in parcels: nothing to copy, the staging may be used again
+  } else {
+    const Progress needed = reduces_in_staging() ? Progress::chunk_reduced : Progress::chunk_in;
+    if (!region_.all_reached(needed, global + 1)) return false;
+    copy_out_chunk(global, chunk(out_));
+  }
   region_.publish(Progress::chunk_out, global + 1);
   ++out_;
   return true;
@@ -111,6 +137,7 @@ void SharedOperation::copy_out_chunk(std::uint64_t number, const Slice& elements
     if (!contributes()) std::memcpy(bytes_at(output_, elements.first), region_.staging(call_.root, number), bytes);
     return;
   }
+  if (gathers_columns()) return copy_out_columns(number, elements);
   if (call_.kind == CallKind::all_gather) {
     for (int rank = 0; rank < region_.size(); ++rank) {
       std::memcpy(bytes_at(output_, rank * call_.count + elements.first), region_.staging(rank, number), bytes);
@@ -128,13 +155,16 @@ void SharedOperation::copy_out_chunk(std::uint64_t number, const Slice& elements
 }
 
 void SharedOperation::spread_slices(std::uint64_t number, const Slice& elements) {
-  const double factor = context_.several_nodes ? scale_on_return() : 1.0;
+  // The elements that this rank wants: all, or its part.
+  const std::int64_t begin = scatters_whole() ? call_.count * context_.layout.rank : 0;
+  const std::int64_t end = begin + output_.count;
   for (int owner = 0; owner < context_.owners; ++owner) {
     const Slice slice = slice_of(elements.count, width(), owner, context_.owners);
-    if (slice.count == 0) continue;
-    const std::byte* const from = region_.staging(owner, number) + slice.first * width();
-    std::byte* const to = bytes_at(output_, elements.first + slice.first);
-    reduce(call_.type, ReduceOp::sum, factor, {&from, 1}, {&to, 1}, slice.count);
+    const std::int64_t first = std::max(elements.first + slice.first, begin);
+    const std::int64_t last = std::min(elements.first + slice.first + slice.count, end);
+    if (first >= last) continue;
+    const std::byte* const from = region_.staging(owner, number) + (first - elements.first) * width();
+    std::memcpy(bytes_at(output_, first - begin), from, static_cast<std::size_t>((last - first) * width()));
   }
 }
 

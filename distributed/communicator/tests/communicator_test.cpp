@@ -19,10 +19,11 @@ struct Backend {
   std::string name;
   int ranks_per_node = 0;
   std::string progress_thread = "off";
+  bool deal_ranks = false;
 };
 std::ostream& operator<<(std::ostream& out, const Backend& b) {
   return out << b.name << (b.ranks_per_node > 0 ? std::to_string(b.ranks_per_node) : "")
-             << (b.progress_thread == "on" ? "_thread" : "");
+             << (b.progress_thread == "on" ? "_thread" : "") << (b.deal_ranks ? "_dealt" : "");
 }
 
 int world_size() {
@@ -39,7 +40,8 @@ class CommunicatorTest : public ::testing::TestWithParam<Backend> {
     communicator_ = make_communicator(MPI_COMM_WORLD, {.backend = backend.name,
                                                        .timeout_seconds = 60,
                                                        .progress_thread = backend.progress_thread,
-                                                       .ranks_per_node = backend.ranks_per_node});
+                                                       .ranks_per_node = backend.ranks_per_node,
+                                                       .deal_ranks = backend.deal_ranks});
   }
   std::unique_ptr<Communicator> communicator_;
 };
@@ -60,7 +62,9 @@ TEST_P(CommunicatorTest, LargeCount) {
     testing::check_all_reduce(arena, place, DataType::bfloat16, ReduceOp::sum, count);
     testing::check_all_reduce(arena, place, DataType::int64, ReduceOp::max, count / 2);
     testing::check_reduce_scatter(arena, place, DataType::float32, ReduceOp::sum, count, /*in_place=*/true);
+    testing::check_reduce_scatter(arena, place, DataType::bfloat16, ReduceOp::average, count, /*in_place=*/false);
     testing::check_all_gather(arena, place, DataType::float16, count, /*in_place=*/false);
+    testing::check_all_gather(arena, place, DataType::float32, count, /*in_place=*/true);
     testing::check_broadcast(arena, place, DataType::float64, count / 2, communicator_->size() - 1);
   }
 }
@@ -144,6 +148,51 @@ TEST_P(CommunicatorTest, RepeatsAndRanksAreBitwiseEqual) {
   EXPECT_EQ(std::memcmp(of_rank_0.data(), first.data(), count * 4), 0);
 }
 
+// A sharded optimizer must see the gradients that an unsharded one sees, to the last bit. The numbers of ranks and of
+// elements make every other order of additions show.
+TEST_P(CommunicatorTest, ReduceScatterHasTheBitsOfAllReduce) {
+  if (GetParam().name == "mpi") GTEST_SKIP() << "MPI promises nothing about the order of its additions";
+  const int rank = communicator_->rank(), size = communicator_->size();
+  for (const std::int64_t count : {3, 700, 10'007, 300'001}) {
+    const auto memory = communicator_->allocate(2 * count * size * 4);
+    std::vector<float> foreign(static_cast<std::size_t>(2 * count * size));
+    for (const DataType type : {DataType::float32, DataType::bfloat16, DataType::float16}) {
+      for (void* const place : {memory->data(), static_cast<void*>(foreign.data())}) {
+        const Buffer whole{place, count * size, type};
+        const Buffer scattered = part_of({place, 2 * count * size, type}, count * size, count * size);
+        for (const Buffer& buffer : {whole, scattered}) {
+          for (std::int64_t i = 0; i < buffer.count; ++i) {
+            const double scale = (i + rank) % 3 == 0 ? 1e2 : 1e-2;
+            testing::store(buffer, i, std::sin(static_cast<double>(i * 13 + rank * 7)) * scale);
+          }
+        }
+        const Buffer part = part_of(scattered, rank * count, count);
+        communicator_->all_reduce(whole, ReduceOp::average).wait();
+        communicator_->reduce_scatter(scattered, part, ReduceOp::average).wait();
+        EXPECT_EQ(std::memcmp(part.data, bytes_at(whole, rank * count), static_cast<std::size_t>(bytes_of(part))), 0)
+            << count << " " << type_name(type) << (place == memory->data() ? ", direct" : ", foreign");
+      }
+    }
+  }
+}
+
+// A bucket's size changes no bits: those of an element depend on the ranks alone.
+TEST_P(CommunicatorTest, BitsDoNotDependOnTheLengthOfTheBuffer) {
+  if (GetParam().name == "mpi") GTEST_SKIP() << "MPI promises nothing about the order of its additions";
+  constexpr std::int64_t count = 200'003, piece = 1'237;
+  std::vector<float> whole(count), pieces(count);
+  for (std::int64_t i = 0; i < count; ++i) {
+    const float scale = (i + communicator_->rank()) % 3 == 0 ? 1e4f : 1e-3f;
+    whole[static_cast<std::size_t>(i)] = std::sin(static_cast<float>(i * 13 + communicator_->rank() * 7)) * scale;
+  }
+  pieces = whole;
+  communicator_->all_reduce({whole.data(), count}, ReduceOp::average).wait();
+  for (std::int64_t first = 0; first < count; first += piece) {
+    communicator_->all_reduce({pieces.data() + first, std::min(piece, count - first)}, ReduceOp::average).wait();
+  }
+  EXPECT_EQ(std::memcmp(whole.data(), pieces.data(), count * 4), 0);
+}
+
 TEST_P(CommunicatorTest, ContradictoryArgumentsAreUsageErrors) {
   Communicator& c = *communicator_;
   std::vector<float> data(100);
@@ -180,7 +229,8 @@ INSTANTIATE_TEST_SUITE_P(Backends, CommunicatorTest,
                          ::testing::Values(Backend{"self"}, Backend{"mpi"}, Backend{"mpi", 0, "on"}, Backend{"shm"},
                                            Backend{"shm", 0, "on"}, Backend{"hierarchical", 1},
                                            Backend{"hierarchical", 2}, Backend{"hierarchical", 3},
-                                           Backend{"hierarchical", 3, "on"}),
+                                           Backend{"hierarchical", 3, "on"}, Backend{"hierarchical", 2, "on", true},
+                                           Backend{"hierarchical", 3, "off", true}),
                          ::testing::PrintToStringParamName());
 
 }  // namespace
