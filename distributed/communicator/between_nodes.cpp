@@ -77,7 +77,7 @@ class MpiBetweenNodes final : public BetweenNodes {
     exchange.incoming.resize(exchange.outgoing.size());
     const int count = static_cast<int>(output.count);
     const MPI_Datatype type = mpi_type(output.type);
-    const std::scoped_lock lock(mpi_mutex());
+    const auto lock = lock_mpi();
     check_mpi(MPI_Ialltoall(exchange.outgoing.data(), count, type, exchange.incoming.data(), count, type, column_.get(),
                             &exchange.request),
               "MPI_Ialltoall");
@@ -89,7 +89,7 @@ class MpiBetweenNodes final : public BetweenNodes {
     exchange.step = Step::spreading;
     const int count = static_cast<int>(input.count);
     const MPI_Datatype type = mpi_type(input.type);
-    const std::scoped_lock lock(mpi_mutex());
+    const auto lock = lock_mpi();
     check_mpi(MPI_Iallgather(input.data, count, type, output, count, type, column_.get(), &exchange.request),
               "MPI_Iallgather");
     return ticket;
@@ -142,7 +142,7 @@ class MpiBetweenNodes final : public BetweenNodes {
       exchange.receive_places[n] = static_cast<int>(exchange.result.count * node);
     }
     const MPI_Datatype type = mpi_type(slice.type);
-    const std::scoped_lock lock(mpi_mutex());
+    const auto lock = lock_mpi();
     check_mpi(MPI_Ialltoallv(slice.data, exchange.send_counts.data(), exchange.send_places.data(), type,
                              exchange.incoming.data(), exchange.receive_counts.data(), exchange.receive_places.data(),
                              type, column_.get(), &exchange.request),
@@ -155,7 +155,7 @@ class MpiBetweenNodes final : public BetweenNodes {
     exchange.incoming.resize(static_cast<std::size_t>(bytes_of(slice) * nodes()));
     const int count = static_cast<int>(slice.count);
     const MPI_Datatype type = mpi_type(slice.type);
-    const std::scoped_lock lock(mpi_mutex());
+    const auto lock = lock_mpi();
     check_mpi(MPI_Iallgather(slice.data, count, type, exchange.incoming.data(), count, type, column_.get(),
                              &exchange.request),
               "MPI_Iallgather");
@@ -175,7 +175,7 @@ class MpiBetweenNodes final : public BetweenNodes {
 
   void spread(Exchange& exchange) {
     exchange.step = Step::spreading;
-    const std::scoped_lock lock(mpi_mutex());
+    const auto lock = lock_mpi();
     check_mpi(
         MPI_Iallgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, exchange.slice.data, exchange.send_counts.data(),
                         exchange.send_places.data(), mpi_type(exchange.slice.type), spread_.get(), &exchange.request),
@@ -183,7 +183,7 @@ class MpiBetweenNodes final : public BetweenNodes {
   }
 
   bool has_arrived(Exchange& exchange) {
-    const std::scoped_lock lock(mpi_mutex());
+    const auto lock = lock_mpi();
     int complete = 0;
     check_mpi(MPI_Test(&exchange.request, &complete, MPI_STATUS_IGNORE), "MPI_Test");
     return complete != 0;

@@ -3,7 +3,7 @@
 namespace lockstep {
 
 void CallCheck::start(const MpiComm& comm, const Call& call, std::uint64_t sequence) {
-  const std::scoped_lock lock(mpi_mutex());
+  const auto lock = lock_mpi();
   sequence_ = sequence;
   calls_.resize(static_cast<std::size_t>(comm.size()));
   calls_[static_cast<std::size_t>(comm.rank())] = call;
@@ -13,7 +13,7 @@ void CallCheck::start(const MpiComm& comm, const Call& call, std::uint64_t seque
 
 bool CallCheck::passed() {
   {
-    const std::scoped_lock lock(mpi_mutex());
+    const auto lock = lock_mpi();
     int complete = 0;
     check_mpi(MPI_Test(&request_, &complete, MPI_STATUS_IGNORE), "MPI_Test");
     if (complete == 0) return false;

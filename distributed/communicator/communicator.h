@@ -14,6 +14,7 @@ std::size_t element_bytes(DataType type);
 std::string_view type_name(DataType type);
 
 // bfloat16 and float16 are added in float32. average: sum, then one multiplication by 1/size (integers: usage error).
+// min, max: NaN where any rank has NaN, as in torch (CPU backends; NCCL promises nothing); of +0 and -0 either.
 enum class ReduceOp : std::uint8_t { sum, average, min, max };
 std::string_view op_name(ReduceOp op);
 

@@ -44,6 +44,8 @@ std::unique_ptr<SharedMemoryCommunicator> make_shared_memory(Placement& placemen
                                                              std::shared_ptr<ProgressEngine> engine) {
   SharedMemoryOptions shared{.engine = std::move(engine), .verify = options.verify, .staging = {}};
   shared.layout = placement.layout;
+  Patience patience = patience_of(placement.world.get(), options);
+  patience.crowded = placement.crowded();
   if (!placement.one_node()) {
     const int local = placement.node.rank(), owners = placement.layout.smallest();
     shared.world = MpiComm::duplicate(placement.world.get());
@@ -53,7 +55,8 @@ std::unique_ptr<SharedMemoryCommunicator> make_shared_memory(Placement& placemen
     MpiComm column = MpiComm::split(placement.world.get(), std::min(local, owners), placement.layout.node);
     if (local < owners) shared.between = make_mpi_between_nodes(std::move(column));
   }
-  return std::make_unique<SharedMemoryCommunicator>(make_mpi_node_memory(std::move(placement.node)), std::move(shared));
+  return std::make_unique<SharedMemoryCommunicator>(
+      make_mpi_node_memory(std::move(placement.node), std::move(patience)), std::move(shared));
 }
 
 std::unique_ptr<MpiCommunicator> make_mpi(Placement& placement, const CommunicatorOptions& options,
@@ -65,6 +68,13 @@ std::unique_ptr<MpiCommunicator> make_mpi(Placement& placement, const Communicat
 }  // namespace
 
 std::unique_ptr<Communicator> make_communicator(MPI_Comm comm, const CommunicatorOptions& options) {
+  int initialized = 0;
+  MPI_Initialized(&initialized);
+  if (initialized == 0) fail(ErrorKind::usage, "MPI is not initialised", "call MPI_Init_thread first");
+  check_progress_options(options);
+  // From here on all ranks of `comm` are in this function, and none is waited for elsewhere before it leaves it.
+  meet(comm, "make_communicator()", patience_of(comm, options));
+  const auto lock = lock_mpi_while_blocking();
   Placement placement = find_placement(comm, options);
   const std::string backend = options.backend == "auto" ? choose(placement, options) : options.backend;
   const bool calls_mpi = backend == "mpi" || backend == "hierarchical";

@@ -15,13 +15,14 @@ struct WindowBlock : SharedBlock {
 
 class MpiNodeMemory final : public NodeMemory {
  public:
-  explicit MpiNodeMemory(MpiComm node) : node_(std::move(node)) {}
+  MpiNodeMemory(MpiComm node, Patience patience) : node_(std::move(node)), patience_(std::move(patience)) {}
 
   int rank() const override { return node_.rank(); }
   int size() const override { return node_.size(); }
 
   std::shared_ptr<SharedBlock> allocate(std::int64_t bytes) override {
-    const std::scoped_lock lock(mpi_mutex());
+    meet(node_.get(), "allocate()", patience_);
+    const auto lock = lock_mpi_while_blocking();
     auto block = std::make_shared<WindowBlock>();
     block->bytes = bytes;
     create_window(*block, rounded_up(bytes));
@@ -32,18 +33,23 @@ class MpiNodeMemory final : public NodeMemory {
   }
 
   void free(SharedBlock& block) override {
-    const std::scoped_lock lock(mpi_mutex());
     auto& window = static_cast<WindowBlock&>(block).window;
     if (window == MPI_WIN_NULL || !may_free_mpi_objects()) return;
+    meet(node_.get(), "the end of shared memory", patience_);
+    const auto lock = lock_mpi_while_blocking();
     MPI_Win_unlock_all(window);
     MPI_Win_free(&window);
   }
 
   void agree(std::span<std::uint8_t> flags) override {
-    const std::scoped_lock lock(mpi_mutex());
-    check_mpi(
-        MPI_Allreduce(MPI_IN_PLACE, flags.data(), static_cast<int>(flags.size()), MPI_UINT8_T, MPI_MIN, node_.get()),
-        "MPI_Allreduce");
+    MPI_Request request = MPI_REQUEST_NULL;
+    {
+      const auto lock = lock_mpi();
+      check_mpi(MPI_Iallreduce(MPI_IN_PLACE, flags.data(), static_cast<int>(flags.size()), MPI_UINT8_T, MPI_MIN,
+                               node_.get(), &request),
+                "MPI_Iallreduce");
+    }
+    complete(request, "allocate(), or the end of the communicator", patience_);
   }
 
   void abandon() override { node_.abandon(); }
@@ -80,12 +86,13 @@ class MpiNodeMemory final : public NodeMemory {
   }
 
   MpiComm node_;
+  Patience patience_;
 };
 
 }  // namespace
 
-std::unique_ptr<NodeMemory> make_mpi_node_memory(MpiComm node) {
-  return std::make_unique<MpiNodeMemory>(std::move(node));
+std::unique_ptr<NodeMemory> make_mpi_node_memory(MpiComm node, Patience patience) {
+  return std::make_unique<MpiNodeMemory>(std::move(node), std::move(patience));
 }
 
 }  // namespace lockstep

@@ -24,11 +24,11 @@ void MpiOperation::advance(Stage limit) {
     if (due && !check_.under_way()) check_.start(owner_.comm_, call_, sequence_);
     if (due && !check_.passed()) return;
     checked_ = true;
-    const std::scoped_lock lock(mpi_mutex());
+    const auto lock = lock_mpi();
     post();
     reach(Stage::announced);
   }
-  const std::scoped_lock lock(mpi_mutex());
+  const auto lock = lock_mpi();
   if (!test() || limit != Stage::done) return;
   finish();
   reach(Stage::done);

@@ -12,7 +12,7 @@ namespace {
 
 // Signature fixed by MPI: inout = in op inout. MPI may call it with any number of elements.
 template <DataType type, ReduceOp op>
-void combine_halves(void* in, void* inout, int* count, MPI_Datatype*) {
+void combine(void* in, void* inout, int* count, MPI_Datatype*) {
   auto* const output = static_cast<std::byte*>(inout);
   const std::byte* const inputs[] = {static_cast<const std::byte*>(in), output};
   reduce(type, op, 1.0, inputs, {&output, 1}, *count);
@@ -29,9 +29,15 @@ void check_mpi(int code, std::string_view call) {
        "a rank may have died, or called another collective or count; see the other ranks' logs");
 }
 
-std::mutex& mpi_mutex() {
-  static std::mutex mutex;
-  return mutex;
+MpiLock lock_mpi() {
+  static std::recursive_mutex mutex;
+  return MpiLock(mutex);
+}
+
+MpiLock lock_mpi_while_blocking() {
+  int level = MPI_THREAD_SINGLE;
+  MPI_Query_thread(&level);
+  return level == MPI_THREAD_MULTIPLE ? MpiLock() : lock_mpi();
 }
 
 bool may_free_mpi_objects() noexcept {
@@ -48,18 +54,21 @@ MpiComm::MpiComm(MPI_Comm comm) : comm_(comm) {
 }
 
 MpiComm MpiComm::duplicate(MPI_Comm comm) {
+  const auto lock = lock_mpi_while_blocking();
   MPI_Comm result = MPI_COMM_NULL;
   check_mpi(MPI_Comm_dup(comm, &result), "MPI_Comm_dup");
   return MpiComm(result);
 }
 
 MpiComm MpiComm::split(MPI_Comm comm, int color, int key) {
+  const auto lock = lock_mpi_while_blocking();
   MPI_Comm result = MPI_COMM_NULL;
   check_mpi(MPI_Comm_split(comm, color, key, &result), "MPI_Comm_split");
   return MpiComm(result);
 }
 
 MpiComm MpiComm::split_by_node(MPI_Comm comm) {
+  const auto lock = lock_mpi_while_blocking();
   int rank = 0;
   MPI_Comm_rank(comm, &rank);
   MPI_Comm result = MPI_COMM_NULL;
@@ -83,6 +92,7 @@ MpiComm::~MpiComm() { free(); }
 
 void MpiComm::free() noexcept {
   if (comm_ == MPI_COMM_NULL || !may_free_mpi_objects()) return;
+  const auto lock = lock_mpi_while_blocking();
   MPI_Comm_free(&comm_);
 }
 
@@ -102,15 +112,20 @@ MPI_Datatype mpi_type(DataType type) {
 }
 
 MpiOps::MpiOps() {
-  constexpr auto bf16 = DataType::bfloat16;
-  constexpr auto fp16 = DataType::float16;
-  MPI_User_function* const functions[2][3] = {
-      {combine_halves<bf16, ReduceOp::sum>, combine_halves<bf16, ReduceOp::min>, combine_halves<bf16, ReduceOp::max>},
-      {combine_halves<fp16, ReduceOp::sum>, combine_halves<fp16, ReduceOp::min>, combine_halves<fp16, ReduceOp::max>}};
-  for (int type = 0; type < 2; ++type) {
-    for (int op = 0; op < 3; ++op) {
-      check_mpi(MPI_Op_create(functions[type][op], /*commute=*/1, &half_[type][op]), "MPI_Op_create");
-    }
+  const auto lock = lock_mpi();
+  create<DataType::bfloat16>();
+  create<DataType::float16>();
+  create<DataType::float32>();
+  create<DataType::float64>();
+}
+
+template <DataType type>
+void MpiOps::create() {
+  MPI_User_function* const functions[] = {combine<type, ReduceOp::sum>, combine<type, ReduceOp::min>,
+                                          combine<type, ReduceOp::max>};
+  auto& ops = own_[static_cast<std::size_t>(type)];
+  for (std::size_t op = 0; op < ops.size(); ++op) {
+    check_mpi(MPI_Op_create(functions[op], /*commute=*/1, &ops[op]), "MPI_Op_create");
   }
 }
 
@@ -118,16 +133,17 @@ MpiOps::~MpiOps() {
   int finalized = 0;
   MPI_Finalized(&finalized);
   if (finalized != 0) return;
-  for (auto& ops : half_) {
+  const auto lock = lock_mpi();
+  for (auto& ops : own_) {
     for (auto& op : ops) MPI_Op_free(&op);
   }
 }
 
 MPI_Op MpiOps::get(DataType type, ReduceOp op) const {
   const int kind = op == ReduceOp::min ? 1 : op == ReduceOp::max ? 2 : 0;
-  if (type == DataType::bfloat16) return half_[0][kind];
-  if (type == DataType::float16) return half_[1][kind];
-  return kind == 0 ? MPI_SUM : kind == 1 ? MPI_MIN : MPI_MAX;
+  const bool half = type == DataType::bfloat16 || type == DataType::float16;
+  if (type == DataType::int64 || (kind == 0 && !half)) return kind == 0 ? MPI_SUM : kind == 1 ? MPI_MIN : MPI_MAX;
+  return own_[static_cast<std::size_t>(type)][static_cast<std::size_t>(kind)];
 }
 
 }  // namespace lockstep

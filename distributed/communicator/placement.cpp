@@ -74,9 +74,6 @@ bool wants_thread(const Placement& placement, const CommunicatorOptions& options
 }  // namespace
 
 Placement find_placement(MPI_Comm comm, const CommunicatorOptions& options) {
-  int initialized = 0;
-  MPI_Initialized(&initialized);
-  if (initialized == 0) fail(ErrorKind::usage, "MPI is not initialised", "call MPI_Init_thread first");
   if (options.ranks_per_node < 0) {
     fail(ErrorKind::usage,
          "ranks_per_node is " + std::to_string(options.ranks_per_node) + ", expected 0 (as it is) or more");
@@ -89,7 +86,7 @@ Placement find_placement(MPI_Comm comm, const CommunicatorOptions& options) {
   return placement;
 }
 
-ProgressOptions progress_options(const Placement& placement, const CommunicatorOptions& options, bool calls_mpi) {
+void check_progress_options(const CommunicatorOptions& options) {
   const std::string& word = options.progress_thread;
   if (word != "auto" && word != "on" && word != "off") {
     fail(ErrorKind::usage, "progress_thread is \"" + word + "\", expected auto, on or off");
@@ -97,10 +94,22 @@ ProgressOptions progress_options(const Placement& placement, const CommunicatorO
   if (!(options.timeout_seconds > 0)) {
     fail(ErrorKind::usage, "timeout_seconds is " + std::to_string(options.timeout_seconds) + ", expected more than 0");
   }
+}
+
+Patience patience_of(MPI_Comm comm, const CommunicatorOptions& options) {
+  int rank = 0;
+  MPI_Comm_rank(comm, &rank);
+  return {.others = ProgressRegistry::of_process(),
+          .timeout_seconds = options.timeout_seconds,
+          .where = "rank " + std::to_string(rank) + " on " + host_name()};
+}
+
+ProgressOptions progress_options(const Placement& placement, const CommunicatorOptions& options, bool calls_mpi) {
   return {.timeout_seconds = options.timeout_seconds,
           .thread = wants_thread(placement, options, calls_mpi),
           .crowded = placement.crowded(),
-          .where = "rank " + std::to_string(placement.world.rank()) + " on " + host_name()};
+          .where = "rank " + std::to_string(placement.world.rank()) + " on " + host_name(),
+          .registry = ProgressRegistry::of_process()};
 }
 
 }  // namespace lockstep

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "lockstep/distributed/communicator/make_communicator.h"
+#include "lockstep/distributed/communicator/meeting.h"
 #include "lockstep/distributed/communicator/mpi_support.h"
 #include "lockstep/distributed/communicator/node_layout.h"
 #include "lockstep/distributed/communicator/progress_engine.h"
@@ -24,8 +25,13 @@ struct Placement {
 // negative ranks_per_node or when MPI is not initialised.
 Placement find_placement(MPI_Comm comm, const CommunicatorOptions& options);
 
+// Throws Failure(usage) for an unknown word or a timeout that is not positive.
+void check_progress_options(const CommunicatorOptions& options);
+// For a rank of `comm` that waits for the others.
+Patience patience_of(MPI_Comm comm, const CommunicatorOptions& options);
+
 // calls_mpi: the backend calls MPI, so its thread needs MPI_THREAD_MULTIPLE (auto) or at least SERIALIZED (on).
-// Throws Failure(usage) for an unknown word, a timeout that is not positive, or a thread that MPI does not allow.
+// Throws Failure(usage) for a thread that MPI does not allow.
 ProgressOptions progress_options(const Placement& placement, const CommunicatorOptions& options, bool calls_mpi);
 
 }  // namespace lockstep

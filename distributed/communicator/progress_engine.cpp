@@ -28,6 +28,7 @@ void EngineOperation::restart(std::shared_ptr<ProgressEngine> engine) {
 ProgressEngine::ProgressEngine(ProgressOptions options) : options_(std::move(options)) {
   queue_.reserve(64);
   if (options_.thread) thread_ = std::thread([this] { run_thread(); });
+  if (options_.registry) options_.registry->add(*this);
 }
 
 ProgressEngine::~ProgressEngine() { close(); }
@@ -37,16 +38,32 @@ void ProgressEngine::submit(std::shared_ptr<EngineOperation> operation) {
     std::unique_lock lock(mutex_);
     throw_if_failed();
     queue_.push_back(std::move(operation));
+    busy_.store(true, std::memory_order_relaxed);
     push(lock);
   }
   if (options_.thread) wake_.notify_one();
 }
 
 void ProgressEngine::progress() {
+  push_others();
   std::unique_lock lock(mutex_, std::try_to_lock);
   if (!lock) return;  // somebody else is pushing at this moment
   throw_if_failed();
   push(lock);
+}
+
+void ProgressEngine::push_others() const {
+  if (options_.registry) options_.registry->push_all_but(this);
+}
+
+void ProgressEngine::push_for_others() noexcept {
+  if (options_.thread || !busy_.load(std::memory_order_relaxed)) return;
+  std::unique_lock lock(mutex_, std::try_to_lock);
+  if (!lock || failure_) return;
+  try {
+    push(lock);
+  } catch (const Failure&) {  // kept in failure_
+  }
 }
 
 // Lock held. Every operation goes as far as it can, but not past its predecessor.
@@ -61,6 +78,7 @@ void ProgressEngine::push(std::unique_lock<std::mutex>&) {
       if (limit == Stage::queued) break;
     }
     queue_.erase(queue_.begin(), queue_.begin() + static_cast<std::ptrdiff_t>(finished));
+    if (queue_.empty()) busy_.store(false, std::memory_order_relaxed);
   } catch (const std::exception& e) {
     Error error = to_error(e);
     if (error.where.empty()) error.where = options_.where;
@@ -99,6 +117,7 @@ void ProgressEngine::wait_until_done(EngineOperation& operation, double limit_se
       lock.unlock();
     }
     if (operation.complete()) return;
+    push_others();
     backoff.pause();
     const double waited = std::chrono::duration<double>(backoff.waited()).count();
     if (waited > limit_seconds) fail_timeout(operation, waited);
@@ -126,11 +145,11 @@ void ProgressEngine::drop(EngineOperation& operation) noexcept {
   }
 }
 
-std::unique_lock<std::mutex> ProgressEngine::lock_when_idle() {
+void ProgressEngine::wait_until_idle() {
   while (true) {
     std::unique_lock lock(mutex_);
     throw_if_failed();
-    if (queue_.empty()) return lock;
+    if (queue_.empty()) return;
     const auto last = queue_.back();
     lock.unlock();
     last->wait();
@@ -144,6 +163,7 @@ void ProgressEngine::close() noexcept {
     if (!queue_.empty() && !failure_) last = queue_.back();
   }
   if (last) drop(*last);
+  if (options_.registry) options_.registry->remove(*this);
   {
     std::unique_lock lock(mutex_);
     queue_.clear();

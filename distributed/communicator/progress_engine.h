@@ -14,6 +14,7 @@
 
 #include "lockstep/core/error.h"
 #include "lockstep/distributed/communicator/operation.h"
+#include "lockstep/distributed/communicator/progress_registry.h"
 
 namespace lockstep {
 
@@ -58,9 +59,10 @@ class EngineOperation : public Operation {
 
 struct ProgressOptions {
   double timeout_seconds = 600;
-  bool thread = false;   // complete operations in a thread of the engine's own
-  bool crowded = false;  // more ranks than cores: spin less
-  std::string where;     // "rank 3 on node07", put before error messages
+  bool thread = false;                                   // complete operations in a thread of the engine's own
+  bool crowded = false;                                  // more ranks than cores: spin less
+  std::string where;                                     // "rank 3 on node07", put before error messages
+  std::shared_ptr<ProgressRegistry> registry = nullptr;  // the other communicators of this rank; null: there are none
 };
 
 class ProgressEngine {
@@ -73,13 +75,16 @@ class ProgressEngine {
   // Appends the operation and gives all of them a push. Throws the Failure of an earlier collective, if there was one:
   // after it the ranks no longer agree and the communicator is of no further use.
   void submit(std::shared_ptr<EngineOperation> operation);
+  // Pushes everything of this rank, on other communicators too. Never blocks. Throws as submit() does.
   void progress();
   // Returns when the operation is done; throws Failure(peer_lost) after the timeout.
   void wait(EngineOperation& operation);
   void drop(EngineOperation& operation) noexcept;
 
-  // Waits until nothing is under way, and keeps the thread away while the caller holds the lock. Throws as wait() does.
-  std::unique_lock<std::mutex> lock_when_idle();
+  // Waits until nothing is under way. Throws as wait() does.
+  void wait_until_idle();
+  // A push by somebody who waits for another communicator. Never blocks; a failure is kept for the next call here.
+  void push_for_others() noexcept;
 
   // Waits for what is under way (unless an exception unwinds), ends the thread. Later calls throw. Never throws itself.
   void close() noexcept;
@@ -89,6 +94,7 @@ class ProgressEngine {
  private:
   void push(std::unique_lock<std::mutex>& lock);
   void wait_until_done(EngineOperation& operation, double limit_seconds);
+  void push_others() const;
   void throw_if_failed();
   void fail_with(const Error& error);
   void run_thread();
@@ -99,7 +105,8 @@ class ProgressEngine {
   std::vector<std::shared_ptr<EngineOperation>> queue_;  // in call order; guarded by mutex_
   std::optional<Error> failure_;                         // guarded by mutex_
   std::atomic<bool> failed_{false};
-  bool closed_ = false;  // guarded by mutex_
+  std::atomic<bool> busy_{false};  // the queue is not empty; written under mutex_
+  bool closed_ = false;            // guarded by mutex_
   std::condition_variable wake_;
   std::thread thread_;
 };

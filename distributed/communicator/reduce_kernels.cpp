@@ -30,8 +30,9 @@ constexpr std::int64_t block = 1024;  // elements of the running sum: 4 to 8 KB,
 
 template <ReduceOp op, typename Sum>
 LOCKSTEP_INLINE Sum combine(Sum a, Sum b) {
-  if constexpr (op == ReduceOp::min) return b < a ? b : a;
-  if constexpr (op == ReduceOp::max) return b > a ? b : a;
+  // Not std::min: NaN wins, on either side. No branches, for the sake of vector code.
+  if constexpr (op == ReduceOp::min) return static_cast<bool>((b < a) | (b != b)) ? b : a;
+  if constexpr (op == ReduceOp::max) return static_cast<bool>((b > a) | (b != b)) ? b : a;
   return a + b;
 }
 

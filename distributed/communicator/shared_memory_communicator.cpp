@@ -78,8 +78,7 @@ void SharedMemoryCommunicator::barrier() { start(Call{}, {}, {}).wait(); }
 
 std::shared_ptr<DirectMemory> SharedMemoryCommunicator::allocate(std::int64_t bytes) {
   check_allocation(bytes);
-  const auto lock =
-      engine_->lock_when_idle();  // a peer may need this rank to complete a collective before it gets here
+  engine_->wait_until_idle();  // a peer may need this rank to complete a collective before it gets here
   context_.region.free_unused_blocks(*memory_);
   auto block = memory_->allocate(bytes);
   context_.region.add_block(block);

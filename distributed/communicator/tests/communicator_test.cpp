@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 #include "lockstep/core/error.h"
 #include "lockstep/distributed/communicator/make_communicator.h"
@@ -126,6 +127,37 @@ TEST_P(CommunicatorTest, PollingIsEnough) {
   while (!work.done()) sched_yield();
   testing::check_elements(
       buffer, [&](std::int64_t i) { return testing::expected(ReduceOp::min, communicator_->size(), i, 5); });
+}
+
+// One rank's NaN must not vanish: which rank has it, and where in a vector, changes nothing.
+TEST_P(CommunicatorTest, MinAndMaxOfNanAreNan) {
+  const int rank = communicator_->rank(), size = communicator_->size();
+  constexpr std::int64_t count = 1'003;
+  std::vector<std::byte> foreign(count * 8 * static_cast<std::size_t>(size));
+  const auto memory = communicator_->allocate(count * 8 * size);
+  for (const DataType type : {DataType::float32, DataType::bfloat16, DataType::float16, DataType::float64}) {
+    for (void* const place : {memory->data(), static_cast<void*>(foreign.data())}) {
+      for (const ReduceOp op : {ReduceOp::min, ReduceOp::max}) {
+        const auto is_nan_on = [&](int r, std::int64_t i) { return (i / 3) % (size + 1) == r; };
+        const Buffer buffer{place, count, type};
+        for (std::int64_t i = 0; i < count; ++i) {
+          const double nan = std::numeric_limits<double>::quiet_NaN();
+          testing::store(buffer, i, is_nan_on(rank, i) ? nan : testing::value(rank, i));
+        }
+        communicator_->all_reduce(buffer, op).wait();
+        for (std::int64_t i = 0; i < count; ++i) {
+          const double result = testing::load(buffer, i);
+          if ((i / 3) % (size + 1) < size) {
+            ASSERT_TRUE(std::isnan(result))
+                << op_name(op) << " of " << type_name(type) << " at " << i << ": " << result;
+          } else {
+            ASSERT_EQ(result, testing::expected(op, size, i))
+                << op_name(op) << " of " << type_name(type) << " at " << i;
+          }
+        }
+      }
+    }
+  }
 }
 
 // Sums that depend on the order: equal bits on all ranks and in all repeats.
