@@ -23,8 +23,12 @@ class Backoff {
   explicit Backoff(bool crowded) : spin_(crowded ? 2 : 50), yield_until_(crowded ? 200 : 2000) {}
 
   void pause();
-  // Since the first pause().
+  // Since the first pause(), as the last one saw it.
   std::chrono::microseconds waited() const { return waited_; }
+  // The same, exactly; 0 when there was none.
+  double seconds_since_first_pause() const {
+    return looks_ == 0 ? 0.0 : std::chrono::duration<double>(Clock::now() - start_).count();
+  }
 
  private:
   using Clock = std::chrono::steady_clock;

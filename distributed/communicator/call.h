@@ -40,6 +40,11 @@ void check_same_call(const Call* calls, int size, std::uint64_t sequence);
 [[noreturn]] void fail_different_call(int rank, const Call& theirs, int reference_rank, const Call& reference,
                                       std::uint64_t sequence);
 
+// Of the buffer, or of the larger one of the two. size: number of ranks.
+inline std::int64_t bytes_of(const Call& call, int size) {
+  const bool parts = call.kind == CallKind::reduce_scatter || call.kind == CallKind::all_gather;
+  return call.count * (parts ? size : 1) * static_cast<std::int64_t>(element_bytes(call.type));
+}
 inline std::int64_t bytes_of(const Buffer& buffer) {
   return buffer.count * static_cast<std::int64_t>(element_bytes(buffer.type));
 }

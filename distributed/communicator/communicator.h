@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace lockstep {
 
@@ -55,6 +56,23 @@ class DirectMemory {
   virtual std::int64_t bytes() const = 0;
 };
 
+// What this rank has spent in the collectives of one communicator, and whom it spent it on. Sums since the beginning:
+// for the last N steps take the difference of two.
+struct CommunicatorStatistics {
+  struct Arrivals {
+    int rank = 0;
+    std::uint64_t last = 0;   // collectives to which this rank came last
+    double late_seconds = 0;  // and how long after the last but one, in all: what it cost the others
+  };
+  std::uint64_t calls = 0;
+  std::uint64_t bytes = 0;             // of the buffers; of reduce_scatter and all_gather, the whole ones
+  double waited_seconds = 0;           // in Work::wait(), its destructor and barrier(); on CPU backends
+  std::vector<Arrivals> of_node = {};  // the ranks of this node; empty where the backend cannot see who comes when
+
+  // The rank of this node that has kept the others waiting longest; -1 where that is not known.
+  int straggler() const;
+};
+
 // A group of ranks. Every rank calls the same collectives in the same order with equal count, type and operation;
 // with checks on (CommunicatorOptions::verify) a difference throws Failure(peer_lost) on all ranks that names the rank
 // and both calls. May be called from one thread at a time.
@@ -88,6 +106,8 @@ class Communicator {
 
   // Gives all collectives under way a push; for callers with time to spare between kernels. Never blocks.
   virtual void progress() = 0;
+
+  virtual CommunicatorStatistics statistics() const { return {}; }
 
  protected:
   Communicator() = default;

@@ -36,7 +36,7 @@ std::shared_ptr<DirectMemory> MpiCommunicator::allocate(std::int64_t bytes) { re
 Work MpiCommunicator::start(const Call& call, const Buffer& input, const Buffer& output) {
   auto operation = free_operation();
   operation->start(call, ++sequence_, input, output);
-  engine_->submit(operation);
+  engine_->submit(operation, bytes_of(call, size()));
   return Work(std::move(operation));
 }
 

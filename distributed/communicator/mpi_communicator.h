@@ -36,6 +36,7 @@ class MpiCommunicator final : public Communicator {
   void barrier() override;
   std::shared_ptr<DirectMemory> allocate(std::int64_t bytes) override;
   void progress() override { engine_->progress(); }
+  CommunicatorStatistics statistics() const override { return engine_->statistics(); }
 
  private:
   friend class MpiOperation;

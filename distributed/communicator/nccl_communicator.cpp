@@ -112,6 +112,8 @@ std::shared_ptr<NcclOperation> NcclCommunicator::start(const Call& call, std::st
   comm_->throw_if_aborted();
   auto operation = free_operation();
   ++sequence_;
+  ++statistics_.calls;
+  statistics_.bytes += static_cast<std::uint64_t>(bytes_of(call, size()));
   if (options_.verify && CallCheck::is_due(sequence_)) compare_calls(call);
   operation->begin(call, sequence_, stream_);
   comm_->call(name, launch);

@@ -30,6 +30,7 @@ class NcclCommunicator final : public Communicator {
   // ncclMemAlloc, registered for zero-copy collectives where this NCCL and the machine can.
   std::shared_ptr<DirectMemory> allocate(std::int64_t bytes) override;
   void progress() override {}
+  CommunicatorStatistics statistics() const override { return statistics_; }
 
  private:
   using Launch = std::function<ncclResult_t(ncclComm_t)>;
@@ -47,6 +48,7 @@ class NcclCommunicator final : public Communicator {
   std::vector<std::shared_ptr<NcclOperation>> pool_;
   std::shared_ptr<DirectMemory> token_;  // what a barrier reduces
   std::uint64_t sequence_ = 0;           // collectives called so far
+  CommunicatorStatistics statistics_;
 };
 
 }  // namespace lockstep

@@ -33,10 +33,12 @@ ProgressEngine::ProgressEngine(ProgressOptions options) : options_(std::move(opt
 
 ProgressEngine::~ProgressEngine() { close(); }
 
-void ProgressEngine::submit(std::shared_ptr<EngineOperation> operation) {
+void ProgressEngine::submit(std::shared_ptr<EngineOperation> operation, std::int64_t bytes) {
   {
     std::unique_lock lock(mutex_);
     throw_if_failed();
+    ++statistics_.calls;
+    statistics_.bytes += static_cast<std::uint64_t>(bytes);
     queue_.push_back(std::move(operation));
     busy_.store(true, std::memory_order_relaxed);
     push(lock);
@@ -102,10 +104,22 @@ void ProgressEngine::throw_if_failed() {
   }
 }
 
+namespace {
+
+// Adds the time of one wait to `seconds`. A wait that finds everything done does not look at the clock.
+struct WaitClock {
+  Backoff& backoff;
+  double& seconds;
+  ~WaitClock() { seconds += backoff.seconds_since_first_pause(); }
+};
+
+}  // namespace
+
 void ProgressEngine::wait(EngineOperation& operation) { wait_until_done(operation, options_.timeout_seconds); }
 
 void ProgressEngine::wait_until_done(EngineOperation& operation, double limit_seconds) {
   Backoff backoff(options_.crowded);
+  const WaitClock clock{backoff, statistics_.waited_seconds};
   while (true) {
     std::unique_lock lock(mutex_, std::defer_lock);
     // With a thread at work the lock may be held for the length of a reduction; watch for the end of it instead.

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "lockstep/core/error.h"
+#include "lockstep/distributed/communicator/communicator.h"
 #include "lockstep/distributed/communicator/operation.h"
 #include "lockstep/distributed/communicator/progress_registry.h"
 
@@ -74,7 +75,8 @@ class ProgressEngine {
 
   // Appends the operation and gives all of them a push. Throws the Failure of an earlier collective, if there was one:
   // after it the ranks no longer agree and the communicator is of no further use.
-  void submit(std::shared_ptr<EngineOperation> operation);
+  // bytes: for statistics().
+  void submit(std::shared_ptr<EngineOperation> operation, std::int64_t bytes);
   // Pushes everything of this rank, on other communicators too. Never blocks. Throws as submit() does.
   void progress();
   // Returns when the operation is done; throws Failure(peer_lost) after the timeout.
@@ -88,6 +90,11 @@ class ProgressEngine {
 
   // Waits for what is under way (unless an exception unwinds), ends the thread. Later calls throw. Never throws itself.
   void close() noexcept;
+  // Calls, bytes and time waited. From the thread that calls and waits.
+  CommunicatorStatistics statistics() const { return statistics_; }
+  // For what operations write in advance().
+  std::unique_lock<std::mutex> lock() { return std::unique_lock(mutex_); }
+
   // A collective has failed: the ranks may no longer be where they should be.
   bool failed() const { return failed_.load(std::memory_order_acquire); }
 
@@ -105,8 +112,9 @@ class ProgressEngine {
   std::vector<std::shared_ptr<EngineOperation>> queue_;  // in call order; guarded by mutex_
   std::optional<Error> failure_;                         // guarded by mutex_
   std::atomic<bool> failed_{false};
-  std::atomic<bool> busy_{false};  // the queue is not empty; written under mutex_
-  bool closed_ = false;            // guarded by mutex_
+  CommunicatorStatistics statistics_;  // of_node is not used
+  std::atomic<bool> busy_{false};      // the queue is not empty; written under mutex_
+  bool closed_ = false;                // guarded by mutex_
   std::condition_variable wake_;
   std::thread thread_;
 };

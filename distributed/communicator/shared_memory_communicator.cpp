@@ -26,13 +26,16 @@ SharedContext make_context(NodeMemory& memory, SharedMemoryOptions& options) {
   if (options.layout.nodes.empty()) options.layout = NodeLayout::one_node(memory.rank(), memory.size());
   const int owners = options.layout.smallest();
   const double scale = 1.0 / options.layout.size();
+  std::vector<CommunicatorStatistics::Arrivals> arrivals;
+  for (const int rank : options.layout.own_node()) arrivals.push_back({.rank = rank});
   return {.region = SharedRegion(memory, options.staging),
           .layout = std::move(options.layout),
           .between = std::move(options.between),
           .world = std::move(options.world),
           .owners = owners,
           .scale = scale,
-          .verify = options.verify};
+          .verify = options.verify,
+          .arrivals = std::move(arrivals)};
 }
 
 }  // namespace
@@ -85,10 +88,17 @@ std::shared_ptr<DirectMemory> SharedMemoryCommunicator::allocate(std::int64_t by
   return std::make_shared<SharedMemory>(std::move(block), memory_->rank());
 }
 
+CommunicatorStatistics SharedMemoryCommunicator::statistics() const {
+  CommunicatorStatistics result = engine_->statistics();
+  const auto lock = engine_->lock();
+  result.of_node = context_.arrivals;
+  return result;
+}
+
 Work SharedMemoryCommunicator::start(const Call& call, const Buffer& input, const Buffer& output) {
   auto operation = free_operation();
   operation->start(engine_, call, ++sequence_, input, output);
-  engine_->submit(operation);
+  engine_->submit(operation, bytes_of(call, size()));
   return Work(std::move(operation));
 }
 

@@ -38,6 +38,7 @@ class SharedMemoryCommunicator final : public Communicator {
   void barrier() override;
   std::shared_ptr<DirectMemory> allocate(std::int64_t bytes) override;
   void progress() override { engine_->progress(); }
+  CommunicatorStatistics statistics() const override;
 
  private:
   Work start(const Call& call, const Buffer& input, const Buffer& output);

@@ -1,6 +1,7 @@
 #include "lockstep/distributed/communicator/shared_operation.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 #include <utility>
 
@@ -40,6 +41,8 @@ bool SharedOperation::announce() {
   Slot& slot = region_.slot(region_.rank(), sequence_);
   slot.call = call_;
   slot.location = location_;
+  slot.announced_at =
+      std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
   if (fits_in_slot() && contributes() && contribution().count > 0) {
     std::memcpy(slot.payload, contribution().data, static_cast<std::size_t>(bytes_of(contribution())));
   }
@@ -50,6 +53,7 @@ bool SharedOperation::announce() {
 bool SharedOperation::begin() {
   if (!checked_ && all_arrived() && other_nodes_agree()) {
     check_calls_on_node();
+    note_who_came_last();
     checked_ = true;
     if (path_ == Path::unknown) choose_path();
     if (path_ == Path::direct) begin_direct();
@@ -80,6 +84,23 @@ void SharedOperation::check_calls_on_node() {
       fail_different_call(ranks[static_cast<std::size_t>(rank)], call, ranks[0], first, sequence_);
     }
   }
+}
+
+// The announcements carry the time: a rank need not have been looking when the others came.
+void SharedOperation::note_who_came_last() {
+  std::int64_t latest = 0, last_but_one = 0;
+  std::size_t last = 0;
+  for (int rank = 0; rank < region_.size(); ++rank) {
+    const std::int64_t at = region_.slot(rank, sequence_).announced_at;
+    last_but_one = std::max(last_but_one, std::min(at, latest));
+    if (at <= latest) continue;
+    latest = at;
+    last = static_cast<std::size_t>(rank);
+  }
+  if (last_but_one == 0) return;  // one rank waits for nobody
+  auto& arrivals = context_.arrivals[last];
+  ++arrivals.last;
+  arrivals.late_seconds += 1e-9 * static_cast<double>(latest - last_but_one);
 }
 
 // A slot can be read for nothing; what other nodes call is asked for now and then.

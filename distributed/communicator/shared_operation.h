@@ -24,6 +24,7 @@ struct SharedContext {
   int owners = 1;                         // the first `owners` local ranks reduce a slice each
   double scale = 1;                       // of an average: 1 / number of all ranks
   bool verify = true;
+  std::vector<CommunicatorStatistics::Arrivals> arrivals = {};  // by local rank; the engine's lock protects it
 
   bool several_nodes() const { return layout.several(); }
 };
@@ -55,6 +56,7 @@ class SharedOperation final : public EngineOperation {
   bool contributes() const { return call_.kind != CallKind::broadcast || call_.root == region_.rank(); }
   bool all_arrived();
   void check_calls_on_node();
+  void note_who_came_last();
   bool other_nodes_agree();
   void choose_path();
 

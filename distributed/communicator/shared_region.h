@@ -33,6 +33,7 @@ struct alignas(cache_line) Slot {
   std::atomic<std::uint64_t> stamp;
   Call call;
   Location location;
+  std::int64_t announced_at;                    // nanoseconds of the monotonic clock, which the ranks of a node share
   alignas(8) std::byte payload[payload_bytes];  // the data itself, where it is small
 };
 

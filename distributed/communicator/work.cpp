@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <utility>
 
 #include "lockstep/distributed/communicator/communicator.h"
@@ -19,6 +20,13 @@ Work& Work::operator=(Work&& other) noexcept {
 
 Work::~Work() {
   if (operation_) operation_->drop();
+}
+
+int CommunicatorStatistics::straggler() const {
+  const auto most = std::max_element(of_node.begin(), of_node.end(), [](const Arrivals& a, const Arrivals& b) {
+    return a.late_seconds < b.late_seconds;
+  });
+  return most == of_node.end() || most->late_seconds == 0 ? -1 : most->rank;
 }
 
 bool Work::done() { return !operation_ || operation_->done(); }

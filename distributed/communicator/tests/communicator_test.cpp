@@ -3,9 +3,12 @@
 #include <mpi.h>
 #include <sched.h>
 
+#include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <thread>
 
 #include "lockstep/core/error.h"
 #include "lockstep/distributed/communicator/make_communicator.h"
@@ -127,6 +130,40 @@ TEST_P(CommunicatorTest, PollingIsEnough) {
   while (!work.done()) sched_yield();
   testing::check_elements(
       buffer, [&](std::int64_t i) { return testing::expected(ReduceOp::min, communicator_->size(), i, 5); });
+}
+
+// The last rank lets the others wait; on their node they see that, by its rank in the world.
+TEST_P(CommunicatorTest, StatisticsCountAndNameTheStraggler) {
+  if (world_size() == 1) GTEST_SKIP() << "nobody waits";
+  constexpr int calls = 10;
+  const int slow = communicator_->size() - 1, rank = communicator_->rank();
+  std::vector<float> data(3'000);
+  const CommunicatorStatistics before = communicator_->statistics();
+  for (int call = 0; call < calls; ++call) {
+    if (rank == slow) {
+      MPI_Barrier(MPI_COMM_WORLD);
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    Work work = communicator_->all_reduce({data.data(), 3'000}, ReduceOp::sum);
+    if (rank != slow) MPI_Barrier(MPI_COMM_WORLD);
+    work.wait();
+  }
+  const CommunicatorStatistics after = communicator_->statistics();
+  EXPECT_EQ(after.calls - before.calls, calls);
+  EXPECT_EQ(after.bytes - before.bytes, calls * 3'000 * 4);
+  if (rank != slow && GetParam().progress_thread == "off") {
+    EXPECT_GT(after.waited_seconds, 0);
+  }
+  if (GetParam().name == "mpi") {
+    EXPECT_EQ(after.straggler(), -1);
+    EXPECT_TRUE(after.of_node.empty());
+    return;
+  }
+  const auto here = std::find_if(after.of_node.begin(), after.of_node.end(), [&](auto& a) { return a.rank == slow; });
+  if (here == after.of_node.end()) return;  // on another node
+  if (after.of_node.size() == 1) return;  // waits for nobody here
+  EXPECT_EQ(here->last, calls);
+  EXPECT_EQ(after.straggler(), slow);
 }
 
 // One rank's NaN must not vanish: which rank has it, and where in a vector, changes nothing.

@@ -2,6 +2,7 @@
 // any.
 #include <gtest/gtest.h>
 
+#include <barrier>
 #include <cmath>
 #include <cstring>
 #include <latch>
@@ -111,6 +112,31 @@ TEST(SharedMemory, RepeatsAndRanksAreBitwiseEqual) {
     results.insert(results.end(), of_rank.begin(), of_rank.end());
   }
   for (const auto& result : results) EXPECT_EQ(std::memcmp(result.data(), results[0].data(), count * 4), 0);
+}
+
+// Rank 1 calls when the others have announced themselves.
+TEST(SharedMemory, TheRankThatComesLastIsNamed) {
+  constexpr int calls = 20;
+  std::barrier meeting(3);
+  run_as_ranks(3, [&](Communicator& c) {
+    std::vector<float> data(5'000);
+    for (int call = 0; call < calls; ++call) {
+      if (c.rank() == 1) meeting.arrive_and_wait();
+      Work work = c.all_reduce({data.data(), 5'000}, ReduceOp::sum);
+      if (c.rank() != 1) meeting.arrive_and_wait();
+      work.wait();
+    }
+    const CommunicatorStatistics statistics = c.statistics();
+    EXPECT_EQ(statistics.calls, calls);
+    EXPECT_EQ(statistics.bytes, calls * 5'000 * 4);
+    ASSERT_EQ(statistics.of_node.size(), 3u);
+    EXPECT_EQ(statistics.of_node[1].rank, 1);
+    EXPECT_EQ(statistics.of_node[1].last, calls);
+    EXPECT_GT(statistics.of_node[1].late_seconds, 0);
+    EXPECT_EQ(statistics.of_node[0].last + statistics.of_node[2].last, 0u);
+    EXPECT_EQ(statistics.straggler(), 1);
+    EXPECT_GE(statistics.waited_seconds, 0);
+  });
 }
 
 TEST(SharedMemory, OtherCallsAreNamedOnAllRanks) {
