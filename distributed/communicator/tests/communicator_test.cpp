@@ -161,7 +161,7 @@ TEST_P(CommunicatorTest, StatisticsCountAndNameTheStraggler) {
   }
   const auto here = std::find_if(after.of_node.begin(), after.of_node.end(), [&](auto& a) { return a.rank == slow; });
   if (here == after.of_node.end()) return;  // on another node
-  if (after.of_node.size() == 1) return;  // waits for nobody here
+  if (after.of_node.size() == 1) return;    // waits for nobody here
   EXPECT_EQ(here->last, calls);
   EXPECT_EQ(after.straggler(), slow);
 }

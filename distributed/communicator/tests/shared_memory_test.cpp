@@ -1,5 +1,4 @@
-// The shared-memory protocol with threads as ranks. Build with -DLOCKSTEP_SANITIZE=thread to see its races, if it has
-// any.
+// The shared-memory protocol with threads as ranks. `./dev test --sanitize thread` shows its races, if it has any.
 #include <gtest/gtest.h>
 
 #include <barrier>
@@ -70,6 +69,32 @@ TEST_P(SharedMemoryTest, ManyAtOnce) {
                               [&](std::int64_t i) { return testing::expected(ReduceOp::max, c.size(), i, call); });
     }
   });
+}
+
+// Both are under way at once, and ranks wait for them in different orders.
+void two_at_once(Communicator& a, Communicator& b) {
+  constexpr std::int64_t count = 20'011;
+  std::vector<float> foreign(count);
+  const auto memory = b.allocate(count * 4);
+  const Buffer first{foreign.data(), count}, second{memory->data(), count};
+  for (int step = 0; step < 30; ++step) {
+    testing::fill(first, a.rank(), step);
+    testing::fill(second, b.rank(), step + 1);
+    Work of_first = a.all_reduce(first, ReduceOp::sum), of_second = b.all_reduce(second, ReduceOp::sum);
+    (a.rank() % 2 == 0 ? of_first : of_second).wait();
+    (a.rank() % 2 == 0 ? of_second : of_first).wait();
+    const auto sum = [&](int salt) {
+      return [&a, salt](std::int64_t i) { return testing::expected(ReduceOp::sum, a.size(), i, salt); };
+    };
+    testing::check_elements(first, sum(step));
+    testing::check_elements(second, sum(step + 1));
+  }
+}
+
+TEST_P(SharedMemoryTest, TwoCommunicators) { testing::run_as_ranks_with_two(GetParam(), two_at_once); }
+
+TEST_P(SharedMemoryTest, TwoCommunicatorsWithProgressThreads) {
+  testing::run_as_ranks_with_two(GetParam(), two_at_once, {.progress_thread = true});
 }
 
 // Memory that was given back is used again, and what is in use stays as it is.

@@ -79,25 +79,35 @@ struct ThreadOptions {
   StagingSize staging = {.chunk_bytes = 4096, .depth = 3};  // small: many chunks
 };
 
-// Runs `rank_body` as `size` ranks, each with a communicator of its own; rethrows the first exception of the lowest
+// Collective over the threads of `node`.
+inline std::unique_ptr<SharedMemoryCommunicator> make_thread_communicator(ThreadNode& node, int rank,
+                                                                          const ThreadOptions& options,
+                                                                          std::shared_ptr<ProgressRegistry> registry) {
+  auto engine = std::make_shared<ProgressEngine>(ProgressOptions{.timeout_seconds = options.timeout_seconds,
+                                                                 .thread = options.progress_thread,
+                                                                 .crowded = true,
+                                                                 .where = "rank " + std::to_string(rank),
+                                                                 .registry = std::move(registry)});
+  SharedMemoryOptions shared;
+  shared.engine = std::move(engine);
+  shared.staging = options.staging;
+  return std::make_unique<SharedMemoryCommunicator>(std::make_unique<ThreadMemory>(node, rank), std::move(shared));
+}
+
+// Runs `rank_body` as `size` ranks, each with two communicators of its own; rethrows the first exception of the lowest
 // rank.
-inline void run_as_ranks(int size, const std::function<void(Communicator&)>& rank_body,
-                         const ThreadOptions& options = {}) {
-  ThreadNode node(size);
+inline void run_as_ranks_with_two(int size, const std::function<void(Communicator&, Communicator&)>& rank_body,
+                                  const ThreadOptions& options = {}) {
+  ThreadNode first_node(size), second_node(size);
   std::vector<std::exception_ptr> errors(static_cast<std::size_t>(size));
   std::vector<std::thread> threads;
   for (int rank = 0; rank < size; ++rank) {
     threads.emplace_back([&, rank] {
-      auto engine = std::make_shared<ProgressEngine>(ProgressOptions{.timeout_seconds = options.timeout_seconds,
-                                                                     .thread = options.progress_thread,
-                                                                     .crowded = true,
-                                                                     .where = "rank " + std::to_string(rank)});
-      SharedMemoryOptions shared;
-      shared.engine = std::move(engine);
-      shared.staging = options.staging;
-      SharedMemoryCommunicator communicator(std::make_unique<ThreadMemory>(node, rank), std::move(shared));
+      const auto registry = std::make_shared<ProgressRegistry>();
+      const auto first = make_thread_communicator(first_node, rank, options, registry);
+      const auto second = make_thread_communicator(second_node, rank, options, registry);
       try {
-        rank_body(communicator);
+        rank_body(*first, *second);
       } catch (...) {
         errors[static_cast<std::size_t>(rank)] = std::current_exception();
       }
@@ -107,6 +117,13 @@ inline void run_as_ranks(int size, const std::function<void(Communicator&)>& ran
   for (const auto& error : errors) {
     if (error) std::rethrow_exception(error);
   }
+}
+
+// The same with one communicator each.
+inline void run_as_ranks(int size, const std::function<void(Communicator&)>& rank_body,
+                         const ThreadOptions& options = {}) {
+  run_as_ranks_with_two(
+      size, [&](Communicator& c, Communicator&) { rank_body(c); }, options);
 }
 
 }  // namespace lockstep::testing
