@@ -2,10 +2,11 @@
 """Lockstep beside its peers, in turns on the same cores: times as ratios of neighbours, and whether both computed the same.
 
     python benchmarks/paired.py all                     # about 20 minutes, on a machine that does nothing else
+    python benchmarks/paired.py engine                  # what the engine's step costs: step, models, scaling, sweep, steady
     python benchmarks/paired.py step --pairs 11
     LOCKSTEP_CIFAR10=/data/cifar-10-batches-bin python benchmarks/paired.py memory
 
-Needs a build and a Python with torch, numpy, h5py and mpi4py. Writes RESULTS/DATE.json and .md and prints the table.
+Needs a build and a Python with torch, numpy, h5py and mpi4py. Writes RESULTS/DATE.json, .md and plots, and prints the table.
 """
 import argparse
 import os
@@ -14,16 +15,19 @@ import shlex
 import subprocess
 import sys
 
-from measure import all_reduce, memory, report, start, step
+from measure import all_reduce, memory, models, report, scaling, start, steady, step, sweep
 from measure.place import ROOT, Place
 
-PRESETS = {"step": step.measure, "allreduce": all_reduce.measure, "start": start.measure, "memory": memory.measure}
+PRESETS = {"step": step.measure, "models": models.measure, "scaling": scaling.measure, "allreduce": all_reduce.measure,
+           "sweep": sweep.measure, "steady": steady.measure, "start": start.measure, "memory": memory.measure}
+GROUPS = {"engine": ["step", "models", "scaling", "sweep", "steady"], "all": list(PRESETS)}
 QUIET_LOAD = 1.5
 
 
 def parse(arguments):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("presets", nargs="*", default="all", choices=[*PRESETS, "all"], help="what to measure (all)")
+    parser.add_argument("presets", nargs="*", default="all", choices=[*PRESETS, *GROUPS],
+                        help="what to measure (all); engine: " + ", ".join(GROUPS["engine"]))
     parser.add_argument("--build", "--bin", type=pathlib.Path, default=ROOT / "build", help="build folder")
     parser.add_argument("--results", type=pathlib.Path, default=ROOT / "benchmarks" / "results", help="folder for the two files")
     parser.add_argument("--pairs", type=int, default=7, help="how often each pair of programs runs")
@@ -38,7 +42,8 @@ def say(text):
 def measure(place, options):
     """The results of the chosen presets, and whether one could not be measured: the others are not lost with it."""
     results, failed = [], False
-    for name in PRESETS if "all" in options.presets else options.presets:
+    named = [options.presets] if isinstance(options.presets, str) else options.presets
+    for name in dict.fromkeys(preset for word in named for preset in GROUPS.get(word, [word])):
         try:
             results += PRESETS[name](place, options)
         except (SystemExit, subprocess.SubprocessError) as error:
@@ -61,7 +66,7 @@ def main():
         return 1
     command = shlex.join(["python", os.path.relpath(sys.argv[0], ROOT), *sys.argv[1:]])
     files = report.write(options.results, command, where, report.versions(place), results)
-    print(files[1].read_text())
+    print(files[1].read_text())                     # the table
     say("written: " + " and ".join(str(path) for path in files))
     return 1 if failed or any(result.met is False for result in results) else 0
 

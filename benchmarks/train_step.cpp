@@ -6,12 +6,8 @@
 #include <ATen/Parallel.h>
 #include <ATen/ops/cross_entropy_loss.h>
 #include <ATen/ops/equal.h>
-#include <ATen/ops/max_pool2d.h>
 #include <ATen/ops/randint.h>
 #include <ATen/ops/randn.h>
-#include <ATen/ops/relu.h>
-#include <torch/nn/modules/conv.h>
-#include <torch/nn/modules/linear.h>
 #include <torch/optim/sgd.h>
 #include <torch/utils.h>
 
@@ -22,23 +18,9 @@
 #include "lockstep/distributed/communicator/self_communicator.h"
 #include "lockstep/distributed/optimizer/fused_sgd.h"
 #include "lockstep/models/cifar_net.h"
+#include "peers/tutorial_net.h"
 
 namespace {
-
-struct Net : torch::nn::Module {
-  torch::nn::Conv2d conv1{register_module("conv1", torch::nn::Conv2d(3, 6, 5))};
-  torch::nn::Conv2d conv2{register_module("conv2", torch::nn::Conv2d(6, 16, 5))};
-  torch::nn::Linear fc1{register_module("fc1", torch::nn::Linear(400, 120))};
-  torch::nn::Linear fc2{register_module("fc2", torch::nn::Linear(120, 84))};
-  torch::nn::Linear fc3{register_module("fc3", torch::nn::Linear(84, 10))};
-
-  at::Tensor forward(at::Tensor x) {
-    x = at::max_pool2d(at::relu(conv1(x)), 2);
-    x = at::max_pool2d(at::relu(conv2(x)), 2);
-    x = at::relu(fc1(x.flatten(1)));
-    return fc3(at::relu(fc2(x)));
-  }
-};
 
 struct Batch {
   at::Tensor input, target;
@@ -54,7 +36,7 @@ class ByHand {
   std::vector<at::Tensor> weights() const { return net_.parameters(); }
 
  private:
-  Net net_;
+  TutorialNet net_;
   torch::optim::SGD optimizer_{net_.parameters(), torch::optim::SGDOptions(0.001).momentum(0.9)};
 };
 

@@ -50,6 +50,18 @@ function(lockstep_program name)
   install(TARGETS ${name})
 endfunction()
 
+# A training step allocates hundreds of small aligned blocks; glibc's malloc takes a fifth of the tutorial's step for them, tcmalloc
+# almost nothing. Its runtime library is enough; without it training is the same, only slower.
+find_library(LOCKSTEP_TCMALLOC NAMES tcmalloc_minimal libtcmalloc_minimal.so.4)
+if(NOT LOCKSTEP_TCMALLOC)
+  message(STATUS "Lockstep: tcmalloc_minimal is not here (Debian: libtcmalloc-minimal4): small batches will be slower")
+endif()
+function(lockstep_link_tcmalloc program)
+  if(LOCKSTEP_TCMALLOC AND NOT LOCKSTEP_SANITIZE)
+    target_link_libraries(${program} PRIVATE -Wl,--push-state,--no-as-needed ${LOCKSTEP_TCMALLOC} -Wl,--pop-state)
+  endif()
+endfunction()
+
 # lockstep_unit_test(NAME SOURCES … LINK …): one program without MPI; every TEST in it becomes a ctest entry "NAME.Suite.Test".
 function(lockstep_unit_test name)
   if(NOT LOCKSTEP_TESTS)

@@ -50,14 +50,15 @@ class Limit:
     limit: float | None
     values: list[float] = dataclasses.field(default_factory=list)
     details: dict = dataclasses.field(default_factory=dict)
+    equal: bool | None = None   # whether what is compared computed the same; None: there is nothing to compare
 
     @property
     def met(self):
-        return None if self.limit is None else self.value <= self.limit
+        return None if self.limit is None else self.value <= self.limit and self.equal is not False
 
     def record(self):
         return {"kind": "limit", "name": self.name, "value": self.value, "unit": self.unit, "limit": self.limit,
-                "met": self.met, "values": self.values, "details": self.details}
+                "met": self.met, "values": self.values, "details": self.details, "equal_results": self.equal}
 
 
 def alternate(ours, theirs, pairs, say):

@@ -8,6 +8,8 @@ import subprocess
 import sys
 import tempfile
 
+import numpy
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PEERS = ROOT / "benchmarks" / "peers"
 
@@ -39,6 +41,16 @@ class Place:
         if done.returncode != 0:
             sys.exit(f"paired.py: {shlex.join(map(str, argv))}\nended with {done.returncode}:\n{done.stdout[-2000:]}{done.stderr[-4000:]}")
         return done.stdout
+
+    def binary_weights(self, path, like):
+        """A file of float32 values, one tensor after the other, as arrays with the names and shapes of `like`."""
+        values, weights, first = numpy.fromfile(path, numpy.float32), {}, 0
+        for name, array in like.items():
+            weights[name] = values[first:first + array.size].reshape(array.shape)
+            first += array.size
+        if first != values.size:
+            sys.exit(f"paired.py: {path} holds {values.size} values, expected {first}")
+        return weights
 
     def last_json(self, argv, **more):
         """The JSON object on the last line that holds one."""

@@ -30,6 +30,11 @@ def rss_bytes(pid):
     return _kilobytes(text, "VmRSS:"), _kilobytes(text, "VmHWM:")
 
 
+def anonymous_bytes(pid):
+    """The resident set without files and memory shared with others: what a leak makes grow."""
+    return _kilobytes(pathlib.Path(f"/proc/{pid}/status").read_text(), "RssAnon:")
+
+
 def file_mapping_bytes(pid, path):
     """(resident, proportional) bytes of the mappings of one file; pages shared by k processes count 1/k in the second."""
     resident = proportional = 0

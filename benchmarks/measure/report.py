@@ -26,14 +26,18 @@ def versions(place):
 
 
 def write(folder, command, where, what, results):
-    """Returns the two paths. results: objects with record() and, in turn, Paired or Limit."""
+    """Returns the paths, of the JSON and of the table first. results: Paired, Limit, or what else has record(); plots() gives SVG texts."""
     folder.mkdir(parents=True, exist_ok=True)
     stem = folder / time.strftime("%Y-%m-%d_%H%M%S")
     document = {"date": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "command": command, "machine": where, "versions": what,
                 "results": [result.record() for result in results]}
     stem.with_suffix(".json").write_text(_portable(json.dumps(document, indent=1) + "\n"))
-    stem.with_suffix(".md").write_text(_portable(table(document)))
-    return stem.with_suffix(".json"), stem.with_suffix(".md")
+    plots = {folder / f"{stem.name}_{name}.svg": svg
+             for result in results if hasattr(result, "plots") for name, svg in result.plots().items()}
+    stem.with_suffix(".md").write_text(_portable(table(document, [path.name for path in plots])))
+    for path, svg in plots.items():
+        path.write_text(svg)
+    return [stem.with_suffix(".json"), stem.with_suffix(".md"), *plots]
 
 
 def _portable(text):
@@ -42,7 +46,7 @@ def _portable(text):
     return re.sub(r"/[^ \"]*/lockstep-bench-\w+", "WORK", text)
 
 
-def table(document):
+def table(document, plots=()):
     where, what = document["machine"], document["versions"]
     lines = [f"# Measured on {document['date'][:10]}", "",
              f"`{document['command']}` on {where['processor']}, {where['cores']} cores, {where['memory_gb']} GB "
@@ -59,6 +63,9 @@ def table(document):
     if limits:
         lines += ["| what | measured | limit | met | details |", "|---|---|---|---|---|"]
         lines += [_limit_row(r) for r in limits] + [""]
+    for sweep in (r for r in document["results"] if r["kind"] == "sweep"):
+        lines += _sweep_table(sweep)
+    lines += [f"![{name}]({name})" for name in plots]
     return "\n".join(lines)
 
 
@@ -75,7 +82,23 @@ def _limit_row(r):
     limit = "" if r["limit"] is None else f"<= {r['limit']:g} {r['unit']}"
     met = {True: "yes", False: "NO", None: ""}[r["met"]]
     details = "; ".join(f"{name}: {value}" for name, value in r["details"].items())
-    return f"| {r['name']} | {r['value']:.3g} {r['unit']} | {limit} | {met} | {details} |"
+    if r.get("equal_results") is not None:
+        details = f"equal results: {'yes' if r['equal_results'] else 'NO'}; {details}"
+    return f"| {r['name']} | {r['value']:.4g} {r['unit']} | {limit} | {met} | {details} |"
+
+
+def _sweep_table(sweep):
+    equal = "every sum checked and equal" if sweep["equal_results"] else "some sums are NOT equal"
+    names = [name for name in sweep["rows"][0] if name not in ("bytes", "ratios")]
+    bandwidth = "algorithm = bus bandwidth" if sweep["ranks"] == 2 else "algorithm bandwidth"
+    lines = [f"{sweep['name']}: microseconds, GB/s ({bandwidth}), and the peer's time over ours; {equal}.", "",
+             "| bytes | " + " | ".join(f"{name}, us | GB/s" for name in names) + " | "
+             + " | ".join(f"{peer} / ours" for peer in sweep["rows"][0]["ratios"]) + " |",
+             "|---" * (1 + 2 * len(names) + len(names) - 1) + "|"]
+    for row in sweep["rows"]:
+        cells = [f"{row[name]['us']:,.1f} | {row[name]['algorithm_gb_per_s']:.2f}" for name in names]
+        lines.append(f"| {row['bytes']:,} | " + " | ".join(cells) + " | " + " | ".join(f"{r:.2f}" for r in row["ratios"].values()) + " |")
+    return [*lines, ""]
 
 
 def _processor():

@@ -11,7 +11,8 @@ from . import pairs
 from .place import PEERS
 
 sys.path.insert(0, str(PEERS))
-import model_file  # noqa: E402  (found through the line above)
+import dataset  # noqa: E402  (found through the line above)
+import model_file  # noqa: E402
 
 CIFAR_RECORD = 1 + 3 * 32 * 32
 
@@ -55,6 +56,33 @@ class Task:
         return [*start, PEERS / script, "--data", self.data, "--weights", self.weights, "--batch-size", batch, "--seed", 1,
                 "--steps", self.steps, *extra]
 
+    def libtorch(self, program, ranks, batch, extra=()):
+        """The command of the loop by hand in C++."""
+        return [*self.place.mpirun(ranks), self.place.program(program), self._binary_samples(ranks, batch), batch, self.steps, *extra]
+
+    def run_libtorch(self, program, ranks, batch, extra=()):
+        output = self.place.work / "libtorch.f32"
+        line = self.place.last_json([*self.libtorch(program, ranks, batch, extra), "--output", output])
+        return pairs.Sample(line["step_seconds"]["p50"], self.place.binary_weights(output, model_file.read_weights(self.weights)))
+
+    def _binary_samples(self, ranks, batch):
+        """A folder with the samples of all steps and ranks and the initial weights as plain numbers; made once."""
+        folder = self.place.work / f"samples_{ranks}_{batch}"
+        if folder.exists():
+            return folder
+        folder.mkdir()
+        split = dataset.load(self.data)
+        order = dataset.sample_order(len(split), 1, 0)
+        for rank in range(ranks):
+            with open(folder / f"inputs_{rank}.f32", "wb") as inputs, open(folder / f"targets_{rank}.i64", "wb") as targets:
+                for rows in dataset.rows_of_rank(len(split), rank, ranks, batch, self.steps, order):
+                    split.inputs(rows, normalize=True).tofile(inputs)
+                    split.labels[rows].tofile(targets)
+        with open(folder / "weights.f32", "wb") as weights:
+            for array in model_file.read_weights(self.weights).values():
+                array.tofile(weights)
+        return folder
+
     def run_peer(self, script, start, batch, extra=()):
         self.count += 1
         output = self.place.work / f"peer_{self.count}.npz"
@@ -69,6 +97,14 @@ def weight_difference(a, b):
     if a.keys() != b.keys():
         return float("inf")
     return max(float(numpy.abs(a[name] - b[name]).max() / numpy.abs(b[name]).max()) for name in a)
+
+
+BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
+
+
+def parameters_first(weights):
+    """Parameters, then buffers, each in their order: as engine_step writes them."""
+    return dict(sorted(weights.items(), key=lambda item: item[0].endswith(BUFFERS)))
 
 
 @functools.cache

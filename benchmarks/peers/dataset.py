@@ -62,6 +62,16 @@ def sample_order(count, seed, epoch):
     return Permutation(count, seed, epoch)
 
 
+def rows_of_rank(count, rank, world_size, batch_size, steps, order=None):
+    """For each step the sample numbers of a rank: its contiguous part of the next global batch. order: from a position to a sample."""
+    per_epoch = count // (batch_size * world_size)    # whole global batches: peers are not run past an epoch's uneven end
+    if steps > per_epoch:
+        raise SystemExit(f"--steps {steps}: the data set has {per_epoch} whole global batches per epoch")
+    for step in range(steps):
+        first = (step * world_size + rank) * batch_size
+        yield numpy.array([p if order is None else order(p) for p in range(first, first + batch_size)])
+
+
 def digest(split):
     """SHA-256 of images and labels (as bytes): says which pixels a stored result belongs to."""
     sha = hashlib.sha256(numpy.ascontiguousarray(split.images).data)

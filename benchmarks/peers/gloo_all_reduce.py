@@ -33,6 +33,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bytes", type=int, nargs="+", default=[248024, 44695848])
     parser.add_argument("--repeats", type=int, default=0, help="calls per size; 0: 300 for small buffers, 30 for large")
+    parser.add_argument("--brief", action="store_true", help="at most 100 MB and 5 calls per size, for many sizes")
     parser.add_argument("--pin", choices=["none", "all", "main"], default="none")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -41,6 +42,8 @@ def main():
     results = []
     for size in options.bytes:
         repeats = options.repeats or (300 if size < 4 << 20 else 30)
+        if options.brief:
+            repeats = max(5, min(repeats, (100 << 20) // size))
         seconds, equal = measure(size // 4, repeats, warm_up=5)
         slowest = torch.tensor(seconds, dtype=torch.float64)
         dist.all_reduce(slowest, op=dist.ReduceOp.MAX)                # a call is over when the last rank has it

@@ -1,7 +1,8 @@
 """What the training peers share: options, sample order, initial weights, the clock and the JSON line at the end.
 
-A peer trains the tutorial network on the samples that lockstep-train sees in the same steps, from the same weights. Its batches are
-normalised and laid out in memory before the first step, so it pays nothing for data: the most favourable case for it.
+A peer trains the tutorial network on the samples that lockstep-train sees in the same steps, from the same weights; or a workload of
+workloads.py, as engine_step does. Its batches are normalised and laid out in memory before the first step, so it pays nothing for data:
+the most favourable case for it.
 """
 import argparse
 import json
@@ -14,12 +15,15 @@ import numpy
 import torch
 
 import dataset
-import tutorial_net
+import networks
+import workloads
 
 
 def parser(description):
     p = argparse.ArgumentParser(description=description)
-    p.add_argument("--data", required=True, help="HDF5 data set")
+    what = p.add_mutually_exclusive_group(required=True)
+    what.add_argument("--data", help="HDF5 data set: the tutorial's network learns it")
+    what.add_argument("--workload", choices=workloads.WORKLOADS, help="a network and made-up batches")
     p.add_argument("--weights", help="model.h5 with the initial weights; without it, PyTorch's initialisation from --seed")
     p.add_argument("--batch-size", type=int, default=4, help="samples per rank and step")
     p.add_argument("--steps", type=int, default=200)
@@ -42,25 +46,20 @@ class Job:
     def __init__(self, options, rank=0, world_size=1):
         self.options, self.rank, self.world_size = options, rank, world_size
         torch.set_num_threads(1)
+        self.seconds, self.losses = [], []
+        if options.workload:
+            self.net, self.batches = workloads.make(options.workload, options.batch_size, rank)
+            self.loss = workloads.loss(options.workload)
+            return
         torch.manual_seed(options.seed)
         split = dataset.load(options.data)
-        self.net = tutorial_net.for_dataset(split)
+        self.net = networks.tutorial_net(split)
         if options.weights:
-            tutorial_net.load_weights(self.net, options.weights)
-        self.batches = [self._batch(split, rows) for rows in self._rows(len(split))]
-        self.seconds, self.losses = [], []
-
-    def _rows(self, count):
-        """For each step the sample numbers of this rank: its contiguous part of the next global batch of the epoch's order."""
-        batch, world = self.options.batch_size, self.world_size
-        per_epoch = count // (batch * world)    # whole global batches: peers are not run past an epoch's uneven end
-        if self.options.steps > per_epoch:
-            raise SystemExit(f"--steps {self.options.steps}: the data set has {per_epoch} whole global batches per epoch")
-        order = None if self.options.no_shuffle else dataset.sample_order(count, self.options.seed, 0)
-        for step in range(self.options.steps):
-            first = (step * world + self.rank) * batch
-            positions = range(first, first + batch)
-            yield numpy.array([p if order is None else order(p) for p in positions])
+            networks.load_weights(self.net, options.weights)
+        order = None if options.no_shuffle else dataset.sample_order(len(split), options.seed, 0)
+        rows = dataset.rows_of_rank(len(split), rank, world_size, options.batch_size, options.steps, order)
+        self.batches = [self._batch(split, numbers) for numbers in rows]
+        self.loss = torch.nn.CrossEntropyLoss()
 
     def _batch(self, split, rows):
         return (torch.from_numpy(split.inputs(rows, self.options.normalize == "mean-std")), torch.from_numpy(split.labels[rows]))
@@ -71,7 +70,8 @@ class Job:
 
     def train(self, step):
         """step(input, target) does one optimizer step and returns the loss as a float."""
-        for batch in self.batches:
+        for number in range(self.options.steps):
+            batch = self.batches[number % len(self.batches)]
             begin = time.perf_counter()
             loss = step(*batch)
             self.seconds.append(time.perf_counter() - begin)
@@ -85,7 +85,7 @@ class Job:
                 "steps": self.options.steps, "warm_up": self.options.warm_up, "optimizer": self.options.optimizer,
                 "pin": self.options.pin, "step_seconds": {"p50": float(numpy.quantile(timed, 0.5)),
                                                           "p95": float(numpy.quantile(timed, 0.95))},
-                "train_loss": losses[-1], "weights_sha256": tutorial_net.weights_digest(self.net),
+                "train_loss": losses[-1], "weights_sha256": networks.weights_digest(self.net),
                 "versions": {"torch": torch.__version__, "python": platform.python_version()}, **more}
         if self.options.output:
             weights = {name: tensor.numpy() for name, tensor in self.net.state_dict().items()}

@@ -38,12 +38,11 @@ def main():
         optimizer = work.sgd([whole])
     else:
         optimizer = work.sgd(parameters)
-    criterion = torch.nn.CrossEntropyLoss()
     shared = gradients.numpy()
 
     def step(inputs, targets):
         gradients.zero_()
-        loss = criterion(work.net(inputs), targets)
+        loss = work.loss(work.net(inputs), targets)
         (loss / world.size).backward()            # the sum over ranks is then the mean
         world.Allreduce(MPI.IN_PLACE, shared)
         optimizer.step()

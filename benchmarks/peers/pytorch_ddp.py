@@ -15,12 +15,11 @@ def main():
     gloo_group.join(options.pin)
     work = job.Job(options, dist.get_rank(), dist.get_world_size())
     net = DistributedDataParallel(work.net, gradient_as_bucket_view=True, static_graph=True)
-    criterion = torch.nn.CrossEntropyLoss()
     optimizer = work.sgd(net.parameters())
 
     def step(inputs, targets):
         optimizer.zero_grad()
-        loss = criterion(net(inputs), targets)
+        loss = work.loss(net(inputs), targets)
         loss.backward()
         optimizer.step()
         return loss.item()

@@ -12,12 +12,11 @@ def main():
         job.pin(0)
     work = job.Job(options)
     net = torch.compile(work.net) if options.compile else work.net
-    criterion = torch.nn.CrossEntropyLoss()
     optimizer = work.sgd(net.parameters())
 
     def step(inputs, targets):
         optimizer.zero_grad()
-        loss = criterion(net(inputs), targets)
+        loss = work.loss(net(inputs), targets)
         loss.backward()
         optimizer.step()
         return loss.item()

@@ -15,7 +15,7 @@ import time
 import torch
 
 import dataset
-import tutorial_net
+import networks
 
 EPOCHS, BATCH, EVERY = 2, 4, 2000
 
@@ -23,7 +23,7 @@ EPOCHS, BATCH, EVERY = 2, 4, 2000
 def running_losses(inputs, labels, seed, epochs=EPOCHS):
     """inputs: float32 [N, C, H, W]. One list of losses, an entry per 2,000 mini-batches; epochs one after the other."""
     torch.manual_seed(seed)
-    net = tutorial_net.TutorialNet(inputs.shape[1], inputs.shape[2])
+    net = networks.tutorial.Net(*inputs.shape[1:], 10)
     criterion = torch.nn.CrossEntropyLoss()
     optimizer = torch.optim.SGD(net.parameters(), lr=0.001, momentum=0.9)
     losses = []
