@@ -53,7 +53,7 @@ endfunction()
 # A training step allocates hundreds of small aligned blocks; glibc's malloc takes a fifth of the tutorial's step for them, tcmalloc
 # almost nothing. Its runtime library is enough; without it training is the same, only slower.
 find_library(LOCKSTEP_TCMALLOC NAMES tcmalloc_minimal libtcmalloc_minimal.so.4)
-if(NOT LOCKSTEP_TCMALLOC)
+if(LOCKSTEP_TRAINING AND NOT LOCKSTEP_TCMALLOC AND NOT LOCKSTEP_SANITIZE)
   message(STATUS "Lockstep: tcmalloc_minimal is not here (Debian: libtcmalloc-minimal4): small batches will be slower")
 endif()
 function(lockstep_link_tcmalloc program)
