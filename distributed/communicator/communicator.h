@@ -6,7 +6,10 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
+
+#include "lockstep/distributed/communicator/link_table.h"
 
 namespace lockstep {
 
@@ -109,8 +112,15 @@ class Communicator {
 
   virtual CommunicatorStatistics statistics() const { return {}; }
 
+  // Why it is this backend, and what is known of the links; set by make_communicator().
+  const CommunicatorChoice& choice() const { return choice_; }
+  void explain(CommunicatorChoice choice) { choice_ = std::move(choice); }
+
  protected:
   Communicator() = default;
+
+ private:
+  CommunicatorChoice choice_;
 };
 
 }  // namespace lockstep

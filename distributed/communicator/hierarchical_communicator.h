@@ -33,6 +33,7 @@ class HierarchicalCommunicator final : public Communicator {
   void barrier() override { world_->barrier(); }
   std::shared_ptr<DirectMemory> allocate(std::int64_t bytes) override { return node_->allocate(bytes); }
   void progress() override { world_->progress(); }
+  Communicator& mpi() { return *world_; }  // the same ranks by MPI alone, to compare
   CommunicatorStatistics statistics() const override { return node_->statistics(); }
 
  private:

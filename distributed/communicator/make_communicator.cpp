@@ -4,7 +4,9 @@
 #include <utility>
 
 #include "lockstep/core/error.h"
+#include "lockstep/distributed/communicator/backend_choice.h"
 #include "lockstep/distributed/communicator/hierarchical_communicator.h"
+#include "lockstep/distributed/communicator/measure_link.h"
 #include "lockstep/distributed/communicator/mpi_communicator.h"
 #include "lockstep/distributed/communicator/mpi_node_memory.h"
 #include "lockstep/distributed/communicator/nccl_module.h"
@@ -18,13 +20,6 @@ namespace {
 [[noreturn]] void fail_unusable(const std::string& backend, const std::string& why) {
   fail(ErrorKind::usage, "communicator backend \"" + backend + "\" cannot be used here: " + why,
        "auto chooses one that can");
-}
-
-std::string choose(const Placement& placement, const CommunicatorOptions& options) {
-  if (options.cuda) return "nccl";
-  if (placement.world.size() == 1) return "self";
-  if (placement.one_node()) return "shm";
-  return placement.layout.largest() > 1 ? "hierarchical" : "mpi";  // with one rank per node there is nothing to share
 }
 
 void check_usable(const std::string& backend, const Placement& placement, const CommunicatorOptions& options) {
@@ -65,6 +60,46 @@ std::unique_ptr<MpiCommunicator> make_mpi(Placement& placement, const Communicat
       std::move(placement.world), MpiCommunicatorOptions{.engine = std::move(engine), .verify = options.verify});
 }
 
+std::unique_ptr<HierarchicalCommunicator> make_hierarchical(Placement& placement, const CommunicatorOptions& options,
+                                                            std::shared_ptr<ProgressEngine> engine) {
+  const bool gathers_in_nodes = placement.layout.equal() && placement.layout.largest() > 1;
+  auto node = make_shared_memory(placement, options, engine);
+  auto world = make_mpi(placement, options, std::move(engine));
+  return std::make_unique<HierarchicalCommunicator>(std::move(node), std::move(world), gathers_in_nodes);
+}
+
+std::shared_ptr<ProgressEngine> make_engine(const Placement& placement, const CommunicatorOptions& options,
+                                            const std::string& backend) {
+  const bool calls_mpi = backend == "mpi" || backend == "hierarchical";
+  return std::make_shared<ProgressEngine>(progress_options(placement, options, calls_mpi));
+}
+
+std::unique_ptr<Communicator> make(const std::string& backend, MPI_Comm comm, Placement& placement,
+                                   const CommunicatorOptions& options) {
+  if (backend == "self") return std::make_unique<SelfCommunicator>();
+  if (backend == "nccl") return make_nccl_communicator(comm, options);
+  if (backend == "mpi") return make_mpi(placement, options, make_engine(placement, options, backend));
+  if (backend == "shm") return make_shared_memory(placement, options, make_engine(placement, options, backend));
+  if (backend == "hierarchical") {
+    return make_hierarchical(placement, options, make_engine(placement, options, backend));
+  }
+  fail(ErrorKind::usage, "there is no communicator backend \"" + backend + "\"",
+       "expected auto, self, mpi, shm, hierarchical or nccl");
+}
+
+// With a communicator of its own, which is gone afterwards: what it counts and compares is not the caller's.
+LinkTable measure_between_nodes(MPI_Comm comm, CommunicatorOptions options) {
+  constexpr std::int64_t sizes[] = {std::int64_t{4} << 10, std::int64_t{64} << 10, std::int64_t{1} << 20};
+  if (!(options.measure_seconds > 0)) return {};
+  const double budget_seconds = options.measure_seconds / 2;  // for each of two
+  options.verify = false;
+  options.progress_thread = "off";
+  Placement placement = find_placement(comm, options);
+  const auto communicator = make_hierarchical(placement, options, make_engine(placement, options, "hierarchical"));
+  return {{measure_link(*communicator, "hierarchical", sizes, budget_seconds),
+           measure_link(communicator->mpi(), "mpi", sizes, budget_seconds)}};
+}
+
 }  // namespace
 
 std::unique_ptr<Communicator> make_communicator(MPI_Comm comm, const CommunicatorOptions& options) {
@@ -76,23 +111,11 @@ std::unique_ptr<Communicator> make_communicator(MPI_Comm comm, const Communicato
   meet(comm, "make_communicator()", patience_of(comm, options));
   const auto lock = lock_mpi_while_blocking();
   Placement placement = find_placement(comm, options);
-  const std::string backend = options.backend == "auto" ? choose(placement, options) : options.backend;
-  const bool calls_mpi = backend == "mpi" || backend == "hierarchical";
-  const ProgressOptions progress = progress_options(placement, options, calls_mpi);
-  check_usable(backend, placement, options);
-  if (backend == "self") return std::make_unique<SelfCommunicator>();
-  if (backend == "nccl") return make_nccl_communicator(comm, options);
-  auto engine = std::make_shared<ProgressEngine>(progress);
-  if (backend == "mpi") return make_mpi(placement, options, std::move(engine));
-  if (backend == "shm") return make_shared_memory(placement, options, std::move(engine));
-  if (backend == "hierarchical") {
-    auto node = make_shared_memory(placement, options, engine);
-    auto world = make_mpi(placement, options, std::move(engine));
-    const bool gathers_in_nodes = placement.layout.equal() && placement.layout.largest() > 1;
-    return std::make_unique<HierarchicalCommunicator>(std::move(node), std::move(world), gathers_in_nodes);
-  }
-  fail(ErrorKind::usage, "there is no communicator backend \"" + backend + "\"",
-       "expected auto, self, mpi, shm, hierarchical or nccl");
+  CommunicatorChoice choice = choose_backend(placement, options, [&] { return measure_between_nodes(comm, options); });
+  check_usable(choice.backend, placement, options);
+  auto communicator = make(choice.backend, comm, placement, options);
+  communicator->explain(std::move(choice));
+  return communicator;
 }
 
 }  // namespace lockstep

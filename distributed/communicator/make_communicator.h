@@ -11,8 +11,10 @@
 namespace lockstep {
 
 struct CommunicatorOptions {
-  // auto: self for one rank; nccl on GPUs; shm when all ranks share a node; hierarchical across nodes. Or one of self,
-  // mpi, shm, hierarchical, nccl by name: an unusable one is a usage error that says why, never a silent other one.
+  // auto: self for one rank; nccl on GPUs; shm when all ranks share a node; across nodes hierarchical, or mpi where it
+  // is clearly faster by a measurement that is kept for later runs. Or one of self, mpi, shm, hierarchical, nccl by
+  // name, here or (where this is auto) in the variable LOCKSTEP_COMMUNICATOR of rank 0: an unusable one is a usage
+  // error that says why, never a silent other one. Communicator::choice() says what was taken.
   std::string backend = "auto";
   bool cuda = false;             // the buffers are CUDA memory of the current device
   double timeout_seconds = 600;  // how long one collective may take before Failure(peer_lost)
@@ -21,6 +23,8 @@ struct CommunicatorOptions {
   // > 0: treat each k consecutive ranks of a node as a node of their own, to test the hierarchy on one machine.
   int ranks_per_node = 0;
   bool deal_ranks = false;  // and give them to these nodes in turn, instead of consecutive ones to each
+  // How long start-up may measure the links between nodes where nothing is known of them; 0: not at all.
+  double measure_seconds = 0.04;
   // Compare kind, count, type, operation and root across ranks: every collective inside a node; the first 16 and then
   // one in a thousand through MPI and NCCL and between nodes, where a comparison costs a message.
   bool verify = true;

@@ -89,15 +89,6 @@ INSTANTIATE_TEST_SUITE_P(Backends, FailureTest,
                                            Case{"hierarchical", 3}),
                          ::testing::PrintToStringParamName());
 
-TEST(MakeCommunicator, AutoChoosesByPlacement) {
-  const bool alone = world_size() == 1;
-  EXPECT_EQ(make_communicator(MPI_COMM_WORLD, {})->name(), alone ? "self" : "shm");
-  EXPECT_EQ(make_communicator(MPI_COMM_WORLD, {.ranks_per_node = 1})->name(), alone ? "self" : "mpi");
-  const bool several_nodes = world_size() > 2;
-  EXPECT_EQ(make_communicator(MPI_COMM_WORLD, {.ranks_per_node = 2})->name(),
-            several_nodes ? "hierarchical" : (alone ? "self" : "shm"));
-}
-
 TEST(MakeCommunicator, AnUnusableBackendIsAUsageError) {
   const auto what = [](const CommunicatorOptions& options) {
     const Error error = failure_of([&] { make_communicator(MPI_COMM_WORLD, options); });
