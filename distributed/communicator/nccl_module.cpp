@@ -19,13 +19,38 @@ struct Module {
   MakeNcclCommunicator* make = nullptr;
 };
 
-// LOCKSTEP_CUDA_MODULE, or beside the program, or in its ../lib: where a build and an installation put it.
+// LOCKSTEP_CUDA_MODULE, or beside the program, or in its ../lib: where a build and an installation put it. Absolute
+// paths, so that nothing is ever taken from the working directory.
 std::vector<fs::path> places() {
-  if (const char* given = std::getenv("LOCKSTEP_CUDA_MODULE")) return {given};
+  if (const char* given = std::getenv("LOCKSTEP_CUDA_MODULE")) return {fs::absolute(given)};
   std::error_code none;
   const fs::path folder = fs::read_symlink("/proc/self/exe", none).parent_path();
+  if (!folder.is_absolute()) return {};
   return {folder / module_file, folder / ".." / "lib" / module_file,
           folder / ".." / LOCKSTEP_LIBRARY_FOLDER / module_file};
+}
+
+Result<Module> open(const std::string& path) {
+  // Global: LibTorch finds the CUDA half of itself by symbols that libtorch_cuda registers.
+  void* handle = dlopen(path.c_str(), RTLD_NOW | RTLD_GLOBAL);
+  if (handle == nullptr) {
+    return Error{
+        ErrorKind::environment,
+        "the CUDA library cannot be loaded: " + std::string(dlerror()),
+        {},
+        "install what it names (CUDA, cuDNN and NCCL of the version LibTorch was built with), or train on the CPU"};
+  }
+  auto* make = reinterpret_cast<MakeNcclCommunicator*>(dlsym(handle, make_nccl_communicator_symbol));
+  if (make == nullptr) {
+    return Error{ErrorKind::environment,
+                 path + " is of another version: it has no " + make_nccl_communicator_symbol,
+                 {},
+                 "build or install it together with this program"};
+  }
+  Dl_info info{};
+  const bool named = dladdr(reinterpret_cast<const void*>(make), &info) != 0 && info.dli_fname != nullptr;
+  std::error_code none;
+  return Module{fs::weakly_canonical(named ? info.dli_fname : path, none).string(), make};
 }
 
 Result<Module> load() {
@@ -38,30 +63,16 @@ Result<Module> load() {
   std::string tried;
   for (const fs::path& path : places()) {
     std::error_code none;
-    if (!fs::exists(path, none)) {
-      tried += (tried.empty() ? "" : ", ") + path.string();
-      continue;
-    }
-    // Global: LibTorch finds the CUDA half of itself by symbols that libtorch_cuda registers.
-    void* handle = dlopen(path.c_str(), RTLD_NOW | RTLD_GLOBAL);
-    if (handle == nullptr) {
-      return Error{
-          ErrorKind::environment,
-          "the CUDA library cannot be loaded: " + std::string(dlerror()),
-          {},
-          "install what it names (CUDA, cuDNN and NCCL of the version LibTorch was built with), or train on the CPU"};
-    }
-    auto* make = reinterpret_cast<MakeNcclCommunicator*>(dlsym(handle, make_nccl_communicator_symbol));
-    if (make == nullptr) {
-      return Error{ErrorKind::environment,
-                   path.string() + " is of another version: it has no " + make_nccl_communicator_symbol,
-                   {},
-                   "build or install it together with this program"};
-    }
-    return Module{fs::weakly_canonical(path, none).string(), make};
+    if (fs::exists(path, none)) return open(path.string());
+    tried += path.string() + ", ";
+  }
+  // In the run path of a program of another project (lockstepConfig.cmake).
+  if (std::getenv("LOCKSTEP_CUDA_MODULE") == nullptr) {
+    auto found = open(module_file);
+    if (found || found.error().what.find(std::string(module_file) + ": cannot open") == std::string::npos) return found;
   }
   return Error{ErrorKind::environment,
-               "the CUDA library is missing: no " + tried,
+               "the CUDA library is missing: no " + tried + "nor one in the program's run path",
                {},
                "install liblockstep_cuda.so beside the program or in its ../lib, or name it in LOCKSTEP_CUDA_MODULE"};
 }

@@ -3,9 +3,10 @@
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <dlfcn.h>
 
-#include <filesystem>
+#include <charconv>
 
 #include "lockstep/core/error.h"
+#include "lockstep/distributed/communicator/nccl_module.h"
 
 namespace lockstep {
 namespace {
@@ -28,37 +29,17 @@ int count_gpus(std::string& why_none) {
   return count;
 }
 
-std::filesystem::path folder_of_this_library() {
-  Dl_info info{};
-  if (!dladdr(reinterpret_cast<const void*>(&find_gpu), &info) || !info.dli_fname) return {};
-  std::error_code ignored;
-  return std::filesystem::canonical(info.dli_fname, ignored).parent_path();
-}
-
-// Beside this code: build/bin or lib of an installation. By absolute path only, never from the working directory.
-bool load_cuda_library(std::string& why_not) {
-  const auto here = folder_of_this_library();
-  for (const auto& folder : {here, here.parent_path() / "lib", here.parent_path() / "lib64"}) {
-    const auto path = folder / "liblockstep_cuda.so";
-    std::error_code ignored;
-    if (!std::filesystem::exists(path, ignored)) continue;
-    if (dlopen(path.c_str(), RTLD_NOW | RTLD_GLOBAL)) return true;
-    why_not = std::string("Lockstep's CUDA library cannot be loaded: ") + dlerror();
-    return false;
-  }
-  why_not =
-      "this build has no CUDA library (liblockstep_cuda.so beside the program or in ../lib); rebuild with "
-      "-DLOCKSTEP_CUDA=ON";
-  return false;
-}
-
 }  // namespace
 
 GpuSupport find_gpu(const std::string& requested) {
   GpuSupport gpu{.requested = requested, .count = 0, .why_none = {}};
   if (requested == "cpu") return gpu;
   gpu.count = count_gpus(gpu.why_none);
-  if (gpu.count > 0 && !load_cuda_library(gpu.why_none)) gpu.count = 0;
+  if (gpu.count == 0) return gpu;
+  if (const auto library = load_cuda_module(); !library) {
+    gpu.count = 0;
+    gpu.why_none = library.error().what + "; " + library.error().hint;
+  }
   return gpu;
 }
 
