@@ -112,16 +112,20 @@ Run::Run(Run&&) noexcept = default;
 Run& Run::operator=(Run&&) noexcept = default;
 Run::~Run() = default;
 
-Run Run::get_context(bool allow_offline) {
+Run Run::none() {
   auto state = std::make_unique<State>();
+  state->directory = fs::current_path();
+  return Run(std::move(state));
+}
+
+Run Run::get_context(bool allow_offline) {
   const fs::path directory = variable(contract::kRunDir);
   if (directory.empty()) {
     if (!allow_offline) {
       fail(ErrorKind::usage, std::string("this process belongs to no run: ") + contract::kRunDir + " is not set",
            "start it with `lockstep submit`");
     }
-    state->directory = fs::current_path();
-    return Run(std::move(state));
+    return none();
   }
   std::error_code ignored;
   if (!directory.is_absolute() || !fs::is_directory(directory, ignored)) {
@@ -130,6 +134,7 @@ Run Run::get_context(bool allow_offline) {
              ", which is no absolute path of a directory here",
          "the workspace must be visible under one path on every host of the run", host_name());
   }
+  auto state = std::make_unique<State>();
   state->offline = false;
   state->directory = directory;
   state->id = variable(contract::kRunId);

@@ -21,6 +21,8 @@ class Run {
   // allow_offline = false: throws Failure(usage) when there is no run, as Azure ML's get_context does.
   // Failure(environment): LOCKSTEP_RUN_DIR is no directory on this host. Failure(usage): LOCKSTEP_ATTEMPT is no number.
   static Run get_context(bool allow_offline = true);
+  // An offline run, whatever LOCKSTEP_RUN_DIR says: for a training beside the one that the run is about.
+  static Run none();
 
   Run(Run&&) noexcept;
   Run& operator=(Run&&) noexcept;

@@ -13,6 +13,8 @@
 
 namespace lockstep {
 
+struct Error;
+
 enum class DataType : std::uint8_t { float32, bfloat16, float16, float64, int64 };
 std::size_t element_bytes(DataType type);
 std::string_view type_name(DataType type);
@@ -111,6 +113,12 @@ class Communicator {
   virtual void progress() = 0;
 
   virtual CommunicatorStatistics statistics() const { return {}; }
+  // For a rank that knows that the others will not come. Not collective: the collectives under way here and every later
+  // call throw Failure(error), and what could only be freed together with the others stays until the process ends. Does
+  // nothing where nobody is waited for.
+  virtual void abort(const Error&) noexcept {}
+  // Whether a collective has failed or abort() was called: there is nothing to be had from this object any more.
+  virtual bool failed() const noexcept { return false; }
 
   // Why it is this backend, and what is known of the links; set by make_communicator().
   const CommunicatorChoice& choice() const { return choice_; }

@@ -3,9 +3,12 @@
 
 #include <mpi.h>
 
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
+#include "lockstep/core/error.h"
 #include "lockstep/distributed/communicator/communicator.h"
 
 namespace lockstep {
@@ -28,6 +31,9 @@ struct CommunicatorOptions {
   // Compare kind, count, type, operation and root across ranks: every collective inside a node; the first 16 and then
   // one in a thousand through MPI and NCCL and between nodes, where a comparison costs a message.
   bool verify = true;
+  // Asked from time to time by a rank that waits longer than two milliseconds: an Error ends the wait as a timeout
+  // does. May call MPI, in the waiting thread. Not asked by NCCL, whose waits only the timeout ends.
+  std::function<std::optional<Error>()> interrupted = {};
 };
 
 // Collective over `comm`, which is duplicated. MPI must be initialised with at least MPI_THREAD_SERIALIZED

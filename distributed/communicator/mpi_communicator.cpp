@@ -6,13 +6,35 @@
 #include "lockstep/distributed/communicator/plain_memory.h"
 
 namespace lockstep {
+namespace {
+
+// Plain memory that outlives a failure, for the reason given below.
+class MpiMemory final : public DirectMemory {
+ public:
+  MpiMemory(std::shared_ptr<DirectMemory> plain, std::shared_ptr<ProgressEngine> engine)
+      : plain_(std::move(plain)), engine_(std::move(engine)) {}
+  ~MpiMemory() override {
+    if (engine_->failed()) (void)new std::shared_ptr(std::move(plain_));
+  }
+  void* data() override { return plain_->data(); }
+  std::int64_t bytes() const override { return plain_->bytes(); }
+
+ private:
+  std::shared_ptr<DirectMemory> plain_;
+  std::shared_ptr<ProgressEngine> engine_;
+};
+
+}  // namespace
 
 MpiCommunicator::MpiCommunicator(MpiComm comm, const MpiCommunicatorOptions& options)
     : comm_(std::move(comm)), options_(options), engine_(options.engine) {}
 
 MpiCommunicator::~MpiCommunicator() {
   engine_->close();
-  if (engine_->failed()) comm_.abandon();
+  if (!engine_->failed()) return;
+  comm_.abandon();
+  // Nothing can call back what MPI has begun: it may write to memory of these as long as the process calls MPI.
+  (void)new std::vector(std::move(pool_));
 }
 
 Work MpiCommunicator::all_reduce(Buffer buffer, ReduceOp op) { return start(all_reduce_call(buffer, op), {}, buffer); }
@@ -31,7 +53,9 @@ Work MpiCommunicator::broadcast(Buffer buffer, int root) {
 
 void MpiCommunicator::barrier() { start(Call{}, {}, {}).wait(); }
 
-std::shared_ptr<DirectMemory> MpiCommunicator::allocate(std::int64_t bytes) { return allocate_plain_memory(bytes); }
+std::shared_ptr<DirectMemory> MpiCommunicator::allocate(std::int64_t bytes) {
+  return std::make_shared<MpiMemory>(allocate_plain_memory(bytes), engine_);
+}
 
 Work MpiCommunicator::start(const Call& call, const Buffer& input, const Buffer& output) {
   auto operation = free_operation();

@@ -37,6 +37,8 @@ class MpiCommunicator final : public Communicator {
   std::shared_ptr<DirectMemory> allocate(std::int64_t bytes) override;
   void progress() override { engine_->progress(); }
   CommunicatorStatistics statistics() const override { return engine_->statistics(); }
+  void abort(const Error& error) noexcept override { engine_->abort(error); }
+  bool failed() const noexcept override { return engine_->failed(); }
 
  private:
   friend class MpiOperation;

@@ -31,6 +31,8 @@ class NcclCommunicator final : public Communicator {
   std::shared_ptr<DirectMemory> allocate(std::int64_t bytes) override;
   void progress() override {}
   CommunicatorStatistics statistics() const override { return statistics_; }
+  void abort(const Error& error) noexcept override { comm_->abort(error); }
+  bool failed() const noexcept override { return comm_->aborted(); }
 
  private:
   using Launch = std::function<ncclResult_t(ncclComm_t)>;

@@ -109,7 +109,8 @@ ProgressOptions progress_options(const Placement& placement, const CommunicatorO
           .thread = wants_thread(placement, options, calls_mpi),
           .crowded = placement.crowded(),
           .where = "rank " + std::to_string(placement.world.rank()) + " on " + host_name(),
-          .registry = ProgressRegistry::of_process()};
+          .registry = ProgressRegistry::of_process(),
+          .interrupted = options.interrupted};
 }
 
 }  // namespace lockstep

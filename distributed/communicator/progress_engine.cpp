@@ -6,6 +6,12 @@
 #include "lockstep/distributed/communicator/backoff.h"
 
 namespace lockstep {
+namespace {
+
+// From here on a waiting rank sleeps between its looks (backoff.h): asking costs nothing.
+constexpr double kUninterruptedSeconds = 2e-3;
+
+}  // namespace
 
 bool EngineOperation::done() {
   if (!complete()) engine_->progress();
@@ -134,8 +140,22 @@ void ProgressEngine::wait_until_done(EngineOperation& operation, double limit_se
     push_others();
     backoff.pause();
     const double waited = std::chrono::duration<double>(backoff.waited()).count();
+    if (waited > kUninterruptedSeconds) throw_if_interrupted();
     if (waited > limit_seconds) fail_timeout(operation, waited);
   }
+}
+
+void ProgressEngine::throw_if_interrupted() {
+  if (!options_.interrupted) return;
+  const auto error = options_.interrupted();
+  if (!error) return;
+  abort(*error);
+  throw Failure(*error);
+}
+
+void ProgressEngine::abort(const Error& error) noexcept {
+  const std::scoped_lock lock(mutex_);
+  fail_with(error);
 }
 
 void ProgressEngine::fail_timeout(EngineOperation& operation, double seconds) {

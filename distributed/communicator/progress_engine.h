@@ -5,6 +5,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -60,10 +61,11 @@ class EngineOperation : public Operation {
 
 struct ProgressOptions {
   double timeout_seconds = 600;
-  bool thread = false;                                   // complete operations in a thread of the engine's own
-  bool crowded = false;                                  // more ranks than cores: spin less
-  std::string where;                                     // "rank 3 on node07", put before error messages
-  std::shared_ptr<ProgressRegistry> registry = nullptr;  // the other communicators of this rank; null: there are none
+  bool thread = false;                                     // complete operations in a thread of the engine's own
+  bool crowded = false;                                    // more ranks than cores: spin less
+  std::string where;                                       // "rank 3 on node07", put before error messages
+  std::shared_ptr<ProgressRegistry> registry = nullptr;    // the other communicators of this rank; null: there are none
+  std::function<std::optional<Error>()> interrupted = {};  // as in CommunicatorOptions
 };
 
 class ProgressEngine {
@@ -95,6 +97,8 @@ class ProgressEngine {
   // For what operations write in advance().
   std::unique_lock<std::mutex> lock() { return std::unique_lock(mutex_); }
 
+  // The failure of all calls from now on, unless one has failed already.
+  void abort(const Error& error) noexcept;
   // A collective has failed: the ranks may no longer be where they should be.
   bool failed() const { return failed_.load(std::memory_order_acquire); }
 
@@ -105,6 +109,7 @@ class ProgressEngine {
   void throw_if_failed();
   void fail_with(const Error& error);
   void run_thread();
+  void throw_if_interrupted();
   [[noreturn]] void fail_timeout(EngineOperation& operation, double seconds);
 
   const ProgressOptions options_;

@@ -39,6 +39,8 @@ class SharedMemoryCommunicator final : public Communicator {
   std::shared_ptr<DirectMemory> allocate(std::int64_t bytes) override;
   void progress() override { engine_->progress(); }
   CommunicatorStatistics statistics() const override;
+  void abort(const Error& error) noexcept override { engine_->abort(error); }
+  bool failed() const noexcept override { return engine_->failed(); }
 
  private:
   Work start(const Call& call, const Buffer& input, const Buffer& output);

@@ -47,6 +47,15 @@ c10::Device choose_device(const GpuSupport& gpu, int local_rank) {
   if (gpu.requested == "cpu" || (gpu.requested == "auto" && gpu.count == 0)) return c10::Device(c10::DeviceType::CPU);
   if (gpu.count == 0)
     fail(ErrorKind::environment, "there is no GPU to use: " + gpu.why_none, "use --device cpu, or auto");
+  if (gpu.requested.starts_with("cuda:")) {
+    const std::string number = gpu.requested.substr(5);
+    int index = -1;
+    const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), index);
+    if (error != std::errc() || end != number.data() + number.size() || index < 0 || index >= gpu.count)
+      fail(ErrorKind::usage, "there is no device \"" + gpu.requested + "\": this process sees " +
+                                 std::to_string(gpu.count) + " GPUs, numbered from 0");
+    return c10::Device(c10::DeviceType::CUDA, static_cast<c10::DeviceIndex>(index));
+  }
   // A launcher that gives each rank a GPU of its own shows it one, number 0. Whether two ranks see the same one is
   // found out by NCCL's backend, which compares bus ids.
   if (gpu.count == 1) return c10::Device(c10::DeviceType::CUDA, 0);

@@ -1,55 +1,111 @@
 #include "lockstep/distributed/session/session.h"
 
+#include <ATen/Context.h>
 #include <ATen/Parallel.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <vector>
+#include <exception>
 
+#include "lockstep/core/machine.h"
 #include "lockstep/distributed/session/device.h"
 #include "lockstep/distributed/session/expected_world.h"
+#include "lockstep/distributed/session/rank_seed.h"
 
 namespace lockstep {
-namespace {
 
-std::string host_name() {
-  char name[256] = "";
-  gethostname(name, sizeof name - 1);
-  return name;
+Session::Session(const SessionOptions& options) : host_(host_name()) { start(MPI_COMM_NULL, options); }
+
+Session::Session(MPI_Comm comm, const SessionOptions& options) : embedded_(true), host_(host_name()) {
+  start(comm, options);
 }
 
-}  // namespace
-
-Session::Session(const SessionOptions& options) : communicator_options_(options.communicator), host_(host_name()) {
+void Session::start(MPI_Comm comm, const SessionOptions& options) {
+  exceptions_at_start_ = std::uncaught_exceptions();
   (void)launched_as();                              // before MPI sets variables of its own
   const GpuSupport gpu = find_gpu(options.device);  // before MPI: the GPU's libraries must be the first tensor code
-  start_mpi();
-  find_place();
+  if (!embedded_) start_mpi();
+  const double timeout = options.communicator.timeout_seconds;  // make_communicator refuses those of no sense
+  group_ = std::make_shared<RankGroup>(embedded_ ? comm : MPI_COMM_WORLD, timeout > 0 ? timeout : 600, host_);
+  MPI_Query_thread(&thread_level_);
+  find_node();
+  const bool of_the_job = options.run == RunContext::environment ||
+                          (options.run == RunContext::automatic && (!embedded_ || has_all_ranks()));
+  const int number = device_rank(gpu.count);
   start_up_.mark("mpi");
   try {
     agree_on([&] {
-      run_ = Run::get_context();
-      check_world_size();
-      device_ = choose_device(gpu, local_rank_);
+      run_ = of_the_job ? Run::get_context() : Run::none();
+      if (!embedded_) check_world_size();
+      device_ = choose_device(gpu, number);
       use_device(device_);
     });
-  } catch (...) {
+    make_communicator(options.communicator);
+  } catch (const AgreedFailure&) {
     end_mpi();  // in order: every rank is here
     throw;
   }
-  if (options.threads > 0) at::set_num_threads(options.threads);
+  start_up_.mark("communicator");
+  if (const int threads = options.threads.value_or(embedded_ ? 0 : 1); threads > 0) at::set_num_threads(threads);
+  seed_ = options.seed.value_or(0);
+  if (options.seed) at::manual_seed(seed_);
 }
 
-// MPI_Finalize waits for all ranks: while an exception unwinds, the others are elsewhere and this process is about to
-// end.
+// A wrong option is found by all ranks alike, so they can leave in order; what only one rank meets is thrown.
+void Session::make_communicator(CommunicatorOptions options) {
+  options.cuda = device_.is_cuda();
+  options.interrupted = [group = group_] { return group->failure(); };
+  if (!threads_may_communicate() && options.progress_thread == "auto") options.progress_thread = "off";
+  std::optional<Error> wrong;
+  try {
+    communicator_ = lockstep::make_communicator(comm(), options);
+  } catch (const Failure& failure) {
+    if (failure.error().kind != ErrorKind::usage) throw;
+    wrong = failure.error();
+  }
+  agree_on([&] {
+    if (wrong) throw Failure(*wrong);
+  });
+}
+
 Session::~Session() {
-  if (std::uncaught_exceptions() == 0) end_mpi();
+  if (std::uncaught_exceptions() > exceptions_at_start_) {
+    abort({ErrorKind::internal, "an exception ended its training", {}, {}});
+    // MPI_Finalize waits for all ranks: the others are elsewhere and this process is about to end.
+    owns_mpi_ = false;
+  }
+  try {
+    close();
+  } catch (const Failure&) {  // who wants to know calls close()
+  }
+}
+
+void Session::close() {
+  if (!communicator_) return;
+  if (communicator_->failed() && !group_->failure())
+    group_->abort({ErrorKind::peer_lost, "its communicator has failed", {}, {}});
+  // All or none: what is freed collectively must not be waited for by some.
+  try {
+    group_->barrier();
+  } catch (const Failure& failure) {
+    communicator_->abort(failure.error());
+    end_mpi();
+    throw;
+  }
+  end_mpi();
+}
+
+void Session::abort(const Error& reason) noexcept {
+  group_->abort(reason);
+  if (communicator_) communicator_->abort(reason);
+}
+
+void Session::check_peers() const {
+  if (const auto error = group_->failure()) throw Failure(*error);
 }
 
 void Session::end_mpi() {
   communicator_.reset();
-  for (MPI_Comm* comm : {&node_comm_, &comm_})
-    if (*comm != MPI_COMM_NULL) MPI_Comm_free(comm);
+  group_->free();
   int finalized = 0;
   MPI_Finalized(&finalized);
   if (owns_mpi_ && !finalized) MPI_Finalize();
@@ -58,55 +114,48 @@ void Session::end_mpi() {
 void Session::start_mpi() {
   int initialized = 0;
   MPI_Initialized(&initialized);
-  if (initialized) {
-    MPI_Query_thread(&thread_level_);
-  } else {
-    MPI_Init_thread(nullptr, nullptr, MPI_THREAD_MULTIPLE, &thread_level_);
-    owns_mpi_ = true;
-  }
-  MPI_Comm_dup(MPI_COMM_WORLD, &comm_);
-  MPI_Comm_rank(comm_, &rank_);
-  MPI_Comm_size(comm_, &world_size_);
+  if (initialized) return;
+  MPI_Init_thread(nullptr, nullptr, MPI_THREAD_MULTIPLE, &thread_level_);
+  owns_mpi_ = true;
 }
 
-void Session::find_place() {
-  MPI_Comm leaders = MPI_COMM_NULL;
-  MPI_Comm_split_type(comm_, MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, &node_comm_);
-  MPI_Comm_rank(node_comm_, &local_rank_);
-  MPI_Comm_size(node_comm_, &local_size_);
-  // The first rank of each node numbers the nodes and tells its neighbours.
-  MPI_Comm_split(comm_, local_rank_ == 0 ? 0 : MPI_UNDEFINED, rank_, &leaders);
-  int place[2] = {0, 1};
-  if (leaders != MPI_COMM_NULL) {
-    MPI_Comm_rank(leaders, &place[0]);
-    MPI_Comm_size(leaders, &place[1]);
-    MPI_Comm_free(&leaders);
-  }
-  MPI_Bcast(place, 2, MPI_INT, 0, node_comm_);
+// The first rank of each node numbers the nodes and tells its neighbours.
+void Session::find_node() {
+  const MpiComm leaders = MpiComm::split(comm(), local_rank() == 0 ? 0 : MPI_UNDEFINED, rank());
+  int place[2] = {leaders.rank(), leaders.size()};
+  group_->broadcast(place, sizeof place, 0, group_->node_comm());
   node_ = place[0];
   node_count_ = place[1];
 }
+
+bool Session::has_all_ranks() const {
+  int all = 0;
+  MPI_Comm_size(MPI_COMM_WORLD, &all);
+  return world_size() == all;
+}
+
+// Which GPU of the node is this rank's. Sessions side by side must not meet on one: the number is that among all ranks
+// of the node, where the launcher told it to every rank of the session and there are as many GPUs.
+int Session::device_rank(int gpus) const {
+  const auto told = launched_as().value_or(RankEnvironment{}).local_rank;
+  int lowest_highest[2] = {told ? -*told : 1, told.value_or(0)};
+  group_->all_reduce(lowest_highest, 2, MPI_MAX, group_->node_comm());
+  const bool all_told = lowest_highest[0] <= 0;
+  return !has_all_ranks() && all_told && lowest_highest[1] < gpus ? *told : local_rank();
+}
+
+void Session::seed_rank(std::int64_t step) const { at::manual_seed(rank_seed(seed_, rank(), step)); }
 
 void Session::check_world_size() const {
   const auto told = expected_world_size();
   const auto launched = launched_as();
   auto expected = told;
-  if (!told && world_size_ == 1 && launched) expected = launched->world_size;
-  if (!expected || *expected == world_size_) return;
-  std::string hint = world_size_hint(world_size_, *expected, launched);
+  if (!told && world_size() == 1 && launched) expected = launched->world_size;
+  if (!expected || *expected == world_size()) return;
+  std::string hint = world_size_hint(world_size(), *expected, launched);
   if (!told) hint += ". " + alone_on_purpose_hint();
   fail(ErrorKind::environment,
-       "world size is " + std::to_string(world_size_) + ", expected " + std::to_string(*expected), hint);
-}
-
-Communicator& Session::communicator() {
-  if (!communicator_) {
-    CommunicatorOptions options = communicator_options_;
-    options.cuda = device_.is_cuda();
-    if (!threads_may_communicate() && options.progress_thread == "auto") options.progress_thread = "off";
-    communicator_ = make_communicator(comm_, options);
-  }
-  return *communicator_;
+       "world size is " + std::to_string(world_size()) + ", expected " + std::to_string(*expected), hint);
 }
 
 std::string Session::mpi_version() const {
@@ -129,35 +178,26 @@ void Session::agree_on(const std::function<void()>& work) const {
   } catch (const std::exception& e) {
     mine = to_error(e);
   }
-  const int first_failed_here = mine ? rank_ : world_size_;
-  int reporter = world_size_, failed = mine ? 1 : 0;
-  MPI_Allreduce(&first_failed_here, &reporter, 1, MPI_INT, MPI_MIN, comm_);
-  if (reporter == world_size_) return;
-  MPI_Allreduce(MPI_IN_PLACE, &failed, 1, MPI_INT, MPI_SUM, comm_);
+  int reporter = mine ? rank() : world_size(), failed = mine ? 1 : 0;
+  group_->all_reduce(&reporter, 1, MPI_MIN, comm());
+  if (reporter == world_size()) return;
+  group_->all_reduce(&failed, 1, MPI_SUM, comm());
   // The kind decides the exit code, which must be the same everywhere: a launcher reports any of them.
   int kind = mine ? static_cast<int>(mine->kind) : 0;
-  MPI_Bcast(&kind, 1, MPI_INT, reporter, comm_);
+  group_->broadcast(&kind, sizeof kind, reporter, comm());
   Error error = mine.value_or(Error{ErrorKind::peer_lost, "rank " + std::to_string(reporter) + " failed", {}, {}});
   error.kind = static_cast<ErrorKind>(kind);
   // Where it matters: files are looked at by local rank 0, and its node is plain when there is only one.
-  if (failed < world_size_ && mine && (local_rank_ != 0 || node_count_ > 1))
-    error.where = "rank " + std::to_string(rank_) + " on " + host_ + (error.where.empty() ? "" : ", " + error.where);
-  throw AgreedFailure(std::move(error), reporter == rank_);
+  if (failed < world_size() && mine && (local_rank() != 0 || node_count_ > 1))
+    error.where = "rank " + std::to_string(rank()) + " on " + host_ + (error.where.empty() ? "" : ", " + error.where);
+  throw AgreedFailure(std::move(error), reporter == rank());
 }
 
-void Session::broadcast_bytes(void* data, std::size_t bytes, MPI_Comm comm) {
-  constexpr std::size_t kPiece = std::size_t{1} << 30;  // MPI counts in int
-  for (std::size_t done = 0; done < bytes; done += kPiece) {
-    const auto count = static_cast<int>(std::min(kPiece, bytes - done));
-    MPI_Bcast(static_cast<char*>(data) + done, count, MPI_BYTE, 0, comm);
-  }
-}
-
-void Session::broadcast_text(std::string& text, MPI_Comm comm) {
+void Session::broadcast_text(std::string& text, MPI_Comm comm) const {
   unsigned long long bytes = text.size();
-  MPI_Bcast(&bytes, 1, MPI_UNSIGNED_LONG_LONG, 0, comm);
+  group_->broadcast(&bytes, sizeof bytes, 0, comm);
   text.resize(bytes);
-  broadcast_bytes(text.data(), text.size(), comm);
+  group_->broadcast(text.data(), text.size(), 0, comm);
 }
 
 }  // namespace lockstep

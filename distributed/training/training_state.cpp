@@ -42,9 +42,7 @@ void unpack(const at::Tensor& all, const NamedTensors& states, Checkpoint& check
 at::Tensor gather_on_rank_0(const Session& session, const at::Tensor& bytes) {
   at::Tensor all;
   if (session.rank() == 0) all = at::empty({session.world_size(), bytes.numel()}, at::kByte);
-  const auto count = static_cast<int>(bytes.numel());
-  MPI_Gather(bytes.const_data_ptr(), count, MPI_BYTE, all.defined() ? all.data_ptr() : nullptr, count, MPI_BYTE, 0,
-             session.comm());
+  session.gather_bytes(bytes.const_data_ptr(), bytes.nbytes(), all.defined() ? all.data_ptr() : nullptr);
   return all;
 }
 
@@ -198,19 +196,6 @@ void apply(const Checkpoint& checkpoint, LiveState& live, std::uint64_t seed, co
     total.samples += window.samples;
   }
   live.meter.reset(rank == 0 ? total : LossSums{});
-}
-
-// SplitMix64's finaliser (Steele, Lea, Flood, OOPSLA 2014) over the three numbers in turn: neighbours get unrelated
-// seeds.
-std::uint64_t rank_seed(std::uint64_t seed, int rank, std::int64_t step) {
-  std::uint64_t x = seed;
-  for (const std::uint64_t part : {static_cast<std::uint64_t>(rank), static_cast<std::uint64_t>(step)}) {
-    x += part + 0x9e3779b97f4a7c15;
-    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
-    x = (x ^ (x >> 27)) * 0x94d049bb133111eb;
-    x ^= x >> 31;
-  }
-  return x;
 }
 
 }  // namespace lockstep

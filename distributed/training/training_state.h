@@ -7,6 +7,7 @@
 #include "lockstep/data/batch.h"
 #include "lockstep/distributed/checkpoint/checkpoint.h"
 #include "lockstep/distributed/gradients/data_parallel.h"
+#include "lockstep/distributed/session/rank_seed.h"
 #include "lockstep/distributed/session/session.h"
 #include "lockstep/distributed/training/loss_meter.h"
 
@@ -35,8 +36,5 @@ void share(Session& session, Checkpoint& checkpoint);
 // optimizer. With another number of ranks the samples go on exactly where they were; random numbers start anew from
 // (seed, rank, step) and the sums of the loss window are continued by rank 0.
 void apply(const Checkpoint& checkpoint, LiveState& live, std::uint64_t seed, const std::string& origin);
-
-// A rank's seed for random layers (dropout), different on every rank and after every restart at another world size.
-std::uint64_t rank_seed(std::uint64_t seed, int rank, std::int64_t step);
 
 }  // namespace lockstep

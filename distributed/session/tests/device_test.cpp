@@ -20,6 +20,19 @@ TEST(ChooseDevice, TakesTheGpuOfTheLocalRank) {
   EXPECT_EQ(chosen("auto", 4, 3), gpu(3));
   EXPECT_EQ(chosen("cuda", 4, 0), gpu(0));
   EXPECT_EQ(chosen("auto", 1, 3), gpu(0)) << "each rank sees its own";
+  EXPECT_EQ(chosen("cuda:2", 4, 0), gpu(2));
+}
+
+TEST(ChooseDevice, RefusesNumbersOfNoGpu) {
+  for (const char* const requested : {"cuda:4", "cuda:-1", "cuda:", "cuda:1x"}) {
+    try {
+      chosen(requested, 4, 0);
+      ADD_FAILURE() << requested;
+    } catch (const Failure& failure) {
+      EXPECT_EQ(failure.error().what,
+                "there is no device \"" + std::string(requested) + "\": this process sees 4 GPUs, numbered from 0");
+    }
+  }
 }
 
 TEST(ChooseDevice, SaysWhatIsMissing) {
