@@ -10,7 +10,8 @@ namespace lockstep {
 
 // Makes the process's settings (process_settings.h) and a Session, calls `body` and returns the program's exit code.
 // An exception out of `body` is printed on stderr as "PROGRAM: rank 1 on HOST: …" and left for the supervisor
-// (Run::report_error); then MPI_Abort ends all ranks, because the others may wait for this one for ever. An
+// (Run::report_error), within two seconds or not at all; then MPI_Abort ends all ranks, because the others may wait for
+// this one for ever. A rank that only lost a peer leaves that one three seconds to do so itself. An
 // AgreedFailure is printed by its reporter alone and every rank returns the exit code in order. So it is with what is
 // wrong before `body`: the run's directory, the number of ranks.
 //
