@@ -16,7 +16,7 @@ if(LOCKSTEP_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
 endif()
 
 # "lockstep/core/error.h" is the include for us and for users of the installed package alike.
-foreach(folder IN ITEMS core launchers data distributed models)
+foreach(folder IN ITEMS core launchers data distributed models doctor)
   file(MAKE_DIRECTORY "${PROJECT_BINARY_DIR}/include/lockstep")
   file(CREATE_LINK "${PROJECT_SOURCE_DIR}/${folder}" "${PROJECT_BINARY_DIR}/include/lockstep/${folder}" SYMBOLIC)
 endforeach()

@@ -40,6 +40,18 @@ Link fit_link(std::string backend, std::vector<LinkPoint> points) {
   return link;
 }
 
+double Link::seconds(std::int64_t bytes) const {
+  if (points.size() < 2) return alpha + beta * static_cast<double>(bytes);
+  std::size_t upper = 1;
+  while (upper + 1 < points.size() && points[upper].bytes < bytes) ++upper;
+  const LinkPoint &low = points[upper - 1], &high = points[upper];
+  const double slope = (high.seconds - low.seconds) / static_cast<double>(high.bytes - low.bytes);
+  const double guess = low.seconds + slope * static_cast<double>(bytes - low.bytes);
+  // A noisy slope must not promise less than what the nearest point took per byte.
+  if (bytes > points.back().bytes) return std::max(guess, points.back().seconds);
+  return bytes < points.front().bytes ? std::clamp(guess, 0.0, points.front().seconds) : guess;
+}
+
 const Link* LinkTable::find(std::string_view backend) const {
   const auto it = std::find_if(links.begin(), links.end(), [&](const Link& link) { return link.backend == backend; });
   return it == links.end() ? nullptr : &*it;
@@ -94,6 +106,7 @@ LinkTable parse_links(std::string_view text) {
       for (const auto& point : link.at("points")) {
         points.push_back({point.at("bytes").get<std::int64_t>(), point.at("seconds").get<double>()});
         if (!(points.back().seconds > 0) || points.back().bytes < 0) return {};
+        if (points.size() > 1 && points.back().bytes <= points[points.size() - 2].bytes) return {};
       }
       table.links.push_back(fit_link(link.at("backend").get<std::string>(), std::move(points)));
     }

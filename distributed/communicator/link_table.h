@@ -13,14 +13,16 @@ struct LinkPoint {
   double seconds = 0;  // of one all_reduce, the slowest rank's, median of some
 };
 
-// One backend among the ranks of one communicator: an all_reduce of `bytes` takes about alpha + beta * bytes.
+// One backend among the ranks of one communicator. alpha + beta * bytes is the cost as formulas want it; a straight
+// line does not know of caches, so seconds() goes from point to point.
 struct Link {
   std::string backend;
   std::vector<LinkPoint> points = {};  // by size
   double alpha = 0;                    // seconds
   double beta = 0;                     // seconds per byte
 
-  double seconds(std::int64_t bytes) const { return alpha + beta * static_cast<double>(bytes); }
+  // Between two points by a straight line, beyond them by the nearest two; with fewer than two alpha + beta * bytes.
+  double seconds(std::int64_t bytes) const;
 };
 
 // alpha and beta, neither below 0, that fit the points with the least relative error: a microsecond counts as much for

@@ -14,6 +14,7 @@ set(allowed_distributed/optimizer ${allowed_distributed/gradients} distributed/o
 set(allowed_distributed/session ${allowed_distributed/communicator} distributed/session/)
 set(allowed_distributed/checkpoint core/ data/batch.h data/hdf5_file.h distributed/checkpoint/)
 set(allowed_distributed/training core/ data/batch.h distributed/)
+set(allowed_doctor core/ launchers/ distributed/communicator/ doctor/)
 set(allowed_worker core/ data/ distributed/ models/ worker/)
 
 # top folder -> headers of others that it must not see
@@ -24,6 +25,7 @@ set(forbidden_data "mpi\\.h|cuda|nccl")
 set(forbidden_models "mpi\\.h|hdf5\\.h|nccl|nlohmann")
 set(forbidden_distributed "boost")
 set(forbidden_worker "hdf5\\.h|nccl|boost")
+set(forbidden_doctor "${torch}|hdf5\\.h|cuda|nccl|boost")
 
 set(violations "")
 macro(check_file file folder)
@@ -50,7 +52,7 @@ macro(check_file file folder)
   endforeach()
 endmacro()
 
-set(folders core launchers data models worker)
+set(folders core launchers data models worker doctor)
 foreach(part IN ITEMS communicator gradients optimizer session checkpoint training)
   list(APPEND folders distributed/${part})
 endforeach()

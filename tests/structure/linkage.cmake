@@ -13,6 +13,7 @@ function(must_not_load file pattern)
 endfunction()
 
 must_not_load(bin/lockstep "torch|c10|mpi|open-rte|hdf5|cuda|nccl")
+must_not_load(bin/lockstep-doctor "torch|c10|mpi|open-rte|hdf5|cuda|nccl")
 if(EXISTS "${BUILD}/bin/lockstep-train")
   must_not_load(bin/lockstep-data "torch|c10|mpi|open-rte|cuda|nccl")
   must_not_load(bin/lockstep-train "torch_cuda|nccl|cublas|cudnn")   # the CUDA library is loaded when a GPU is used

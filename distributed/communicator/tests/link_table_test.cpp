@@ -24,8 +24,23 @@ TEST(LinkTable, FindsAlphaAndBetaOfAStraightLine) {
 // The relative error counts: a large call that is 10% off must not swallow what small calls cost.
 TEST(LinkTable, SmallCallsCountAsMuchAsLargeOnes) {
   const Link link = fit_link("shm", {{4096, 10e-6}, {65536, 16e-6}, {1048576, 120e-6}, {16777216, 2200e-6}});
-  EXPECT_NEAR(link.seconds(4096), 10e-6, 2e-6);
-  EXPECT_NEAR(link.seconds(16777216), 2200e-6, 400e-6);
+  EXPECT_NEAR(link.alpha + link.beta * 4096, 10e-6, 2e-6);
+  EXPECT_NEAR(link.alpha + link.beta * 16777216, 2200e-6, 400e-6);
+}
+
+// Beyond the caches a byte costs thirty times as much: no straight line says that.
+TEST(LinkTable, TimesGoFromPointToPoint) {
+  const Link link = fit_link("shm", {{4096, 1e-6}, {1 << 20, 15e-6}, {16 << 20, 8e-3}});
+  EXPECT_DOUBLE_EQ(link.seconds(4096), 1e-6);
+  EXPECT_DOUBLE_EQ(link.seconds(1 << 20), 15e-6);
+  EXPECT_DOUBLE_EQ(link.seconds(16 << 20), 8e-3);
+  EXPECT_NEAR(link.seconds((4096 + (1 << 20)) / 2), 8e-6, 1e-9);
+  EXPECT_NEAR(link.seconds(31 << 20), 8e-3 + (8e-3 - 15e-6), 1e-9);
+  EXPECT_GE(link.seconds(0), 0);
+  EXPECT_LE(link.seconds(0), 1e-6);
+  const Link falling = fit_link("mpi", {{4096, 50e-6}, {65536, 20e-6}});
+  EXPECT_DOUBLE_EQ(falling.seconds(1 << 20), 20e-6);
+  EXPECT_DOUBLE_EQ(falling.seconds(0), 50e-6);
 }
 
 TEST(LinkTable, NeitherIsNegative) {
