@@ -1,19 +1,15 @@
 // Parameters and buffers of a module in the order and with the names of Python's state_dict().
 #pragma once
 
-#include <ATen/core/Tensor.h>
-
 #include <string>
-#include <utility>
-#include <vector>
+
+#include "lockstep/distributed/gradients/named_tensors.h"
 
 namespace torch::nn {
 class Module;
 }
 
 namespace lockstep {
-
-using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
 
 // The module's own tensors, not copies: for each module its parameters, then its buffers, then its children, as Python
 // does (C++'s named_parameters and named_buffers separate the two). Undefined tensors are left out.

@@ -66,8 +66,8 @@ std::uint64_t digest(const BucketPlan& plan, const std::vector<ParameterInfo>& p
       result.add(parameters[slot.parameter].element_bytes);
     }
   }
-  result.add(plan.value_count);
   result.add(plan.total_count);
+  result.add(plan.shards);
   return result.value();
 }
 
@@ -92,40 +92,72 @@ std::string readable_bytes(std::int64_t bytes) {
 
 }  // namespace
 
-BucketPlan plan_buckets(const std::vector<ParameterInfo>& parameters, std::int64_t limit_bytes,
-                        std::int64_t first_limit_bytes, const std::vector<int>& ready_order) {
-  BucketPlan plan;
+BucketPlan plan_buckets(const std::vector<ParameterInfo>& parameters, BucketLimits limits, int shards,
+                        const std::vector<int>& ready_order) {
+  if (shards < 1) fail(ErrorKind::internal, "buckets cannot be divided into " + std::to_string(shards) + " shards");
+  BucketPlan plan{.buckets = {}, .shards = shards};
   if (parameters.empty()) return plan;
   const auto element_bytes = common_element_bytes(parameters);
   const auto aligned = std::max<std::int64_t>(1, alignment_bytes / element_bytes);
+  const auto close_last = [&] {
+    if (plan.buckets.empty()) return;
+    auto& bucket = plan.buckets.back();
+    bucket.count = rounded_up(std::max<std::int64_t>(bucket.count, 1), kShardUnit * shards);
+    plan.total_count = bucket.offset + bucket.count;
+  };
   for (const int index : layout_order(parameters.size(), ready_order)) {
     const auto count = parameters[index].count;
     const auto padded = rounded_up(count, aligned);
-    const auto limit = plan.buckets.size() > 1 ? limit_bytes : first_limit_bytes;
+    const auto limit = plan.buckets.size() > 1 ? limits.bytes : limits.first_bytes;
     if (plan.buckets.empty() || (plan.buckets.back().count + padded) * element_bytes > limit) {
-      plan.buckets.push_back({.offset = plan.value_count, .count = 0, .slots = {}});
+      close_last();
+      plan.buckets.push_back({.offset = plan.total_count, .count = 0, .slots = {}});
     }
-    plan.buckets.back().slots.push_back({.parameter = index, .offset = plan.value_count, .count = count});
-    plan.buckets.back().count += padded;
-    plan.value_count += padded;
+    auto& bucket = plan.buckets.back();
+    bucket.slots.push_back({.parameter = index, .offset = bucket.offset + bucket.count, .count = count});
+    bucket.count += padded;
   }
-  const auto flags = rounded_up(static_cast<std::int64_t>(parameters.size()), aligned);
-  plan.buckets.back().count += flags;
-  plan.total_count = plan.value_count + flags;
+  close_last();
   plan.hash = digest(plan, parameters);
   return plan;
+}
+
+ElementRange shard_of(const BucketPlan& plan, const Bucket& bucket, int shard) {
+  const auto count = bucket.count / plan.shards;
+  return {bucket.offset + count * shard, count};
+}
+
+std::vector<ShardPiece> pieces_of(const BucketPlan& plan, int shard) {
+  std::vector<ShardPiece> pieces;
+  for (const auto& bucket : plan.buckets) {
+    const auto [begin, count] = shard_of(plan, bucket, shard);
+    const auto end = begin + count;
+    for (std::size_t i = 0; i < bucket.slots.size(); ++i) {
+      const auto& slot = bucket.slots[i];
+      const auto next = i + 1 < bucket.slots.size() ? bucket.slots[i + 1].offset : bucket.offset + bucket.count;
+      const auto from = std::max(begin, slot.offset), to = std::min(end, slot.offset + slot.count);
+      if (from >= to) continue;
+      pieces.push_back(
+          {.parameter = slot.parameter, .offset = from, .count = to - from, .room = std::min(end, next) - from});
+    }
+  }
+  return pieces;
 }
 
 std::string describe(const BucketPlan& plan, const std::vector<ParameterInfo>& parameters) {
   if (plan.buckets.empty()) return "0 buckets";
   const auto element_bytes = parameters[0].element_bytes;
+  std::int64_t values = 0;
+  for (const auto& parameter : parameters) values += parameter.count;
   std::string text = std::to_string(plan.buckets.size()) + (plan.buckets.size() == 1 ? " bucket, " : " buckets, ") +
-                     grouped(plan.value_count) + " values (" + readable_bytes(plan.value_count * element_bytes) + "): ";
+                     grouped(values) + " values (" + readable_bytes(values * element_bytes) + "): ";
   for (const auto& bucket : plan.buckets) {
     if (&bucket != &plan.buckets.front()) text += ", ";
     text += "[" + parameters[bucket.slots.front().parameter].name;
     if (bucket.slots.size() > 1) text += " … " + parameters[bucket.slots.back().parameter].name;
-    text += "] " + readable_bytes(bucket.count * element_bytes);
+    std::int64_t count = 0;
+    for (const auto& slot : bucket.slots) count += slot.count;
+    text += "] " + readable_bytes(count * element_bytes);
   }
   return text;
 }

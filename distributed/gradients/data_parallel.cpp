@@ -57,12 +57,13 @@ ModuleTensors collect_equal_tensors(const torch::nn::Module& module, Communicato
 
 BucketPlan make_equal_plan(const ModuleTensors& tensors, Communicator& communicator,
                            const DataParallelOptions& options) {
-  auto plan = plan_buckets(tensors.infos, options.bucket_bytes, options.first_bucket_bytes);
+  auto plan = plan_buckets(tensors.infos, {options.bucket_bytes, options.first_bucket_bytes},
+                           options.shard_optimizer ? communicator.size() : 1);
   const auto hashes = gather_values(communicator, device_of(tensors), static_cast<std::int64_t>(plan.hash));
   for (int rank = 1; rank < communicator.size(); ++rank) {
     if (hashes[rank] == hashes[0]) continue;
     fail(ErrorKind::usage, "ranks 0 and " + std::to_string(rank) + " have planned different buckets",
-         "give every rank the same bucket_bytes and first_bucket_bytes");
+         "give every rank the same bucket_bytes, first_bucket_bytes and shard_optimizer");
   }
   return plan;
 }
@@ -74,14 +75,15 @@ struct DataParallel::State {
       : module(&trained),
         keep_alive(trained.weak_from_this().lock()),
         communicator(comm),
-        options(chosen),
+        options(std::move(chosen)),
         tensors(collect_equal_tensors(trained, comm)),
         plan(make_equal_plan(tensors, comm, options)),
         flat(tensors.trainable, plan, comm),
-        sync(tensors.infos, plan, flat, comm) {
+        sync(tensors.infos, plan, flat, comm, options.reduction),
+        gathers(plan.buckets.size()) {
     // All values, not only the trainable ones, are rank 0's from here on.
     communicator
-        .broadcast({flat.parameters().data_ptr(), plan.value_count, data_type(flat.parameters().scalar_type())}, 0)
+        .broadcast({flat.parameters().data_ptr(), plan.total_count, data_type(flat.parameters().scalar_type())}, 0)
         .wait();
     auto rest = tensors.frozen;
     rest.insert(rest.end(), tensors.buffers.begin(), tensors.buffers.end());
@@ -99,11 +101,12 @@ struct DataParallel::State {
   BucketPlan plan;
   FlatBuffers flat;
   GradientSync sync;
+  std::vector<Work> gathers;  // per bucket
   Hooks hooks{tensors.trainable};  // last: gone before what they call
 };
 
 DataParallel::DataParallel(torch::nn::Module& module, Communicator& communicator, DataParallelOptions options)
-    : state_(std::make_unique<State>(module, communicator, options)) {}
+    : state_(std::make_unique<State>(module, communicator, std::move(options))) {}
 
 DataParallel::~DataParallel() = default;
 
@@ -126,7 +129,29 @@ const BucketPlan& DataParallel::plan() const { return state_->plan; }
 Communicator& DataParallel::communicator() const { return state_->communicator; }
 at::Tensor& DataParallel::flat_parameters() { return state_->flat.parameters(); }
 at::Tensor& DataParallel::flat_gradients() { return state_->flat.gradients(); }
+int DataParallel::shard() const { return state_->plan.shards > 1 ? state_->communicator.rank() : 0; }
+
+void DataParallel::gather_shards(const at::Tensor& flat) {
+  const auto& plan = state_->plan;
+  if (plan.shards == 1) return;
+  auto* const data = static_cast<char*>(flat.data_ptr());
+  const auto buffer = [&](std::int64_t offset, std::int64_t count) {
+    return Buffer{data + offset * flat.element_size(), count, data_type(flat.scalar_type())};
+  };
+  for (std::size_t i = 0; i < plan.buckets.size(); ++i) {
+    const auto& bucket = plan.buckets[i];
+    const auto mine = shard_of(plan, bucket, shard());
+    state_->gathers[i] =
+        state_->communicator.all_gather(buffer(mine.offset, mine.count), buffer(bucket.offset, bucket.count));
+  }
+  for (auto& work : state_->gathers) {
+    work.wait();
+    work = {};
+  }
+}
+
 const std::vector<bool>& DataParallel::has_gradient() const { return state_->sync.has_gradient(); }
 SyncTiming DataParallel::last_sync() const { return state_->sync.timing(); }
+BucketReduction* DataParallel::reduction() const { return state_->sync.reduction(); }
 
 }  // namespace lockstep

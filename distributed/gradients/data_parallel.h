@@ -10,6 +10,7 @@
 
 #include "lockstep/distributed/communicator/communicator.h"
 #include "lockstep/distributed/gradients/bucket_plan.h"
+#include "lockstep/distributed/gradients/bucket_reduction.h"
 
 namespace torch::nn {
 class Module;
@@ -21,12 +22,18 @@ struct DataParallelOptions {
   std::int64_t bucket_bytes = 25 << 20;  // gradients per all_reduce; may change the last bits of a result
   std::int64_t first_bucket_bytes = 1 << 20;
   bool broadcast_buffers = true;  // buffers of rank 0 (batch-norm statistics) to all, by broadcast_buffers()
+  // ZeRO, stage 1 (Rajbhandari et al. 2020, arXiv 1910.02054): each rank averages and updates its own shard of the
+  // parameters, keeps the optimizer's state for that alone, and sends the new values to the others. Numbers are those
+  // of the unsharded training, bit for bit where the communicator adds in one order (all ranks on one node).
+  bool shard_optimizer = false;
+  // How gradients travel (bucket_reduction.h). Left out: as they are.
+  MakeReduction reduction = {};
 };
 
 // Where the time of the last synchronised backward went, for this rank.
 struct SyncTiming {
   double exposed_seconds = 0;  // waiting for collectives after backward had nothing left to compute
-  std::int64_t bytes = 0;      // handed to all_reduce
+  std::int64_t bytes = 0;      // handed to collectives
 };
 
 // Owns the flat buffers; the module's parameters and their gradients become views into them, so keep this object for as
@@ -35,7 +42,8 @@ struct SyncTiming {
 // Semantics are those of PyTorch's DistributedDataParallel with gradient_as_bucket_view: after loss.backward() every
 // rank holds the same gradient, the mean over ranks. A parameter that got no gradient on this rank counts as zero; one
 // that got none on any rank keeps an undefined gradient, and optimizers skip it. Frozen parameters
-// (requires_grad == false at construction) take no part.
+// (requires_grad == false at construction) take no part. With shard_optimizer a rank's gradients are the mean in its
+// shard alone, and a step must begin with zero_grad().
 class DataParallel {
  public:
   // Collective. Verifies names, shapes and types against rank 0 (Failure(usage) names the first difference and the
@@ -88,14 +96,20 @@ class DataParallel {
   const BucketPlan& plan() const;
   Communicator& communicator() const;
 
-  // Flat views, plan order, padded slots and used flags included: [plan().total_count] of the parameters' type. Padding
-  // is zero in both.
+  // Flat views, plan order, padded slots included: [plan().total_count] of the parameters' type. Padding is zero in both.
   at::Tensor& flat_parameters();
   at::Tensor& flat_gradients();
+
+  // The shard that this rank's optimizer updates, 0 where there is one shard only.
+  int shard() const;
+  // Collective: every rank's shard of `flat` (laid out as the buffers above) to all ranks. Nothing to do with one shard.
+  void gather_shards(const at::Tensor& flat);
   // Per parameter: whether any rank had a gradient for it in the last synchronised backward.
   const std::vector<bool>& has_gradient() const;
 
   SyncTiming last_sync() const;
+  // What gradients travel by; null where there is one rank.
+  BucketReduction* reduction() const;
 
  private:
   struct State;

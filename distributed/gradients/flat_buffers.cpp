@@ -12,15 +12,6 @@
 namespace lockstep {
 namespace {
 
-// The tensor keeps the memory alive, so handles that outlive the DataParallel stay valid.
-at::Tensor flat_tensor(Communicator& communicator, std::int64_t count, const at::TensorOptions& options) {
-  const auto bytes = count * static_cast<std::int64_t>(options.dtype().itemsize());
-  auto memory = communicator.allocate(bytes);
-  void* data = memory->data();
-  return at::from_blob(
-      data, {count}, [memory = std::move(memory)](void*) mutable { memory.reset(); }, options);
-}
-
 std::vector<std::int64_t> contiguous_strides(at::IntArrayRef sizes) {
   std::vector<std::int64_t> strides(sizes.size(), 1);
   for (auto i = static_cast<std::int64_t>(sizes.size()) - 2; i >= 0; --i) {
@@ -35,6 +26,15 @@ bool is_same_layout(const at::Tensor& a, const at::Tensor& b) {
 
 }  // namespace
 
+// The tensor keeps the memory alive, so handles that outlive the DataParallel stay valid.
+at::Tensor flat_tensor(Communicator& communicator, std::int64_t count, const at::TensorOptions& options) {
+  const auto bytes = count * static_cast<std::int64_t>(options.dtype().itemsize());
+  auto memory = communicator.allocate(bytes);
+  void* data = memory->data();
+  return at::from_blob(
+      data, {count}, [memory = std::move(memory)](void*) mutable { memory.reset(); }, options);
+}
+
 at::Tensor slot_view(const at::Tensor& flat, const ParameterSlot& slot, const at::Tensor& parameter) {
   // Below autograd's view tracking: the slots are independent tensors that only share memory.
   const at::AutoDispatchBelowADInplaceOrView plain;
@@ -46,8 +46,7 @@ at::Tensor slot_view(const at::Tensor& flat, const ParameterSlot& slot, const at
 FlatBuffers::FlatBuffers(std::vector<at::Tensor> tensors, const BucketPlan& plan, Communicator& communicator)
     : tensors_(std::move(tensors)),
       gradient_views_(tensors_.size()),
-      places_(tensors_.size()),
-      type_(data_type(tensors_.at(0).scalar_type())) {
+      places_(tensors_.size()) {
   const c10::AutoGradMode no_graph(false);
   const auto options = tensors_[0].options().requires_grad(false);
   parameters_ = flat_tensor(communicator, plan.total_count, options);
@@ -90,11 +89,6 @@ std::uint32_t FlatBuffers::gradient_version(int parameter) const {
 
 bool FlatBuffers::holds_gradient(int parameter, std::uint32_t version) const {
   return tensors_[parameter].grad().is_same(gradient_views_[parameter]) && gradient_version(parameter) == version;
-}
-
-Buffer FlatBuffers::gradients(std::int64_t offset, std::int64_t count) const {
-  auto* start = static_cast<char*>(gradients_.data_ptr());
-  return {start + offset * static_cast<std::int64_t>(element_bytes(type_)), count, type_};
 }
 
 void FlatBuffers::adopt_gradient(int parameter, const std::string& name) {

@@ -36,9 +36,6 @@ class FlatBuffers {
   // Whether this parameter's .grad is its view, and nobody has written through it since it had this version.
   bool holds_gradient(int parameter, std::uint32_t version) const;
 
-  // The collective's view of `count` gradients from `offset`.
-  Buffer gradients(std::int64_t offset, std::int64_t count) const;
-
   // Moves a gradient that lies elsewhere into its slot and makes .grad the view. Cheap when it is the view already.
   // Throws Failure(usage) for a sparse gradient and for one that carries a graph (create_graph).
   void adopt_gradient(int parameter, const std::string& name);
@@ -49,8 +46,10 @@ class FlatBuffers {
   std::vector<const void*> places_;  // of the parameters' values
   at::Tensor parameters_;
   at::Tensor gradients_;
-  DataType type_;
 };
+
+// Collective: [count] zeros of `options` in memory of the communicator, which the tensor keeps alive.
+at::Tensor flat_tensor(Communicator& communicator, std::int64_t count, const at::TensorOptions& options);
 
 // The part of a flat buffer that belongs to one parameter, with the parameter's shape and strides.
 at::Tensor slot_view(const at::Tensor& flat, const ParameterSlot& slot, const at::Tensor& parameter);

@@ -1,6 +1,6 @@
 #include "lockstep/distributed/gradients/gradient_sync.h"
 
-#include <ATen/ops/empty.h>
+#include <ATen/ops/from_blob.h>
 #include <torch/csrc/autograd/engine.h>
 #include <torch/csrc/autograd/function.h>
 
@@ -12,15 +12,23 @@
 namespace lockstep {
 
 GradientSync::GradientSync(const std::vector<ParameterInfo>& infos, const BucketPlan& plan, FlatBuffers& flat,
-                           Communicator& communicator)
+                           Communicator& communicator, const MakeReduction& make_reduction)
     : infos_(infos),
       plan_(plan),
       flat_(flat),
       communicator_(communicator),
-      used_flags_(flat.gradients().detach().narrow(0, plan.value_count, static_cast<std::int64_t>(infos.size()))),
       bucket_of_(infos.size()),
       versions_(infos.size()),
+      stale_(infos.size()),
       has_gradient_(infos.size()) {
+  if (communicator.size() > 1) {
+    const auto make = make_reduction ? make_reduction : reduce_plainly;
+    reduction_ = make({plan, infos, flat.tensors(), flat.gradients().detach(), communicator});
+    used_flags_ = flat_tensor(communicator, static_cast<std::int64_t>(infos.size()),
+                              flat.gradients().options().dtype(at::kFloat));
+    used_here_ = used_flags_.clone();
+    sent_flags_.resize(infos.size());
+  }
   for (std::size_t i = 0; i < plan.buckets.size(); ++i) {
     for (const auto& slot : plan.buckets[i].slots) bucket_of_[slot.parameter] = static_cast<int>(i);
   }
@@ -31,8 +39,9 @@ void GradientSync::prepare_next_backward() {
   ready_.assign(infos_.size(), false);
   missing_.clear();
   for (const auto& bucket : plan_.buckets) missing_.push_back(bucket.slots.size());
+  if (next_bucket_ > 0 && reduction_) reduction_->abandon();  // of a backward that threw; else nothing is under way
+  flags_work_ = {};
   next_bucket_ = 0;
-  works_.clear();
   callback_queued_ = false;
 }
 
@@ -42,6 +51,7 @@ void GradientSync::zero_grad() {
   flat_.check_in_place(infos_);
   for (const auto& tensor : flat_.tensors()) tensor.mutable_grad().reset();
   has_gradient_.assign(infos_.size(), false);
+  stale_.assign(infos_.size(), false);
   synchronised_ = false;
   has_local_gradients_ = false;
   prepare_next_backward();
@@ -56,6 +66,7 @@ void GradientSync::gradient_ready(int parameter) {
          "one backward may complete a gradient once; run all but the last backward of a step under no_sync(), and none "
          "inside another");
   }
+  if (plan_.shards > 1) refuse_stale_gradient(parameter);
   flat_.adopt_gradient(parameter, infos_[parameter].name);
   if (!synchronising_) return;
   if (!callback_queued_) call_at_end_of_backward();
@@ -63,7 +74,7 @@ void GradientSync::gradient_ready(int parameter) {
   ready_[parameter] = true;
   --missing_[bucket];
   start_full_buckets();
-  if (!works_.empty()) communicator_.progress();
+  if (next_bucket_ > 0) communicator_.progress();
 }
 
 void GradientSync::call_at_end_of_backward() {
@@ -84,10 +95,30 @@ void GradientSync::start_full_buckets() {
 }
 
 void GradientSync::start_bucket(std::size_t index) {
-  const auto& bucket = plan_.buckets[index];
-  if (communicator_.size() == 1) return;
-  if (index + 1 == plan_.buckets.size()) write_used_flags();
-  works_.push_back(communicator_.all_reduce(flat_.gradients(bucket.offset, bucket.count), ReduceOp::average));
+  if (reduction_) reduction_->start(index);
+}
+
+// Round by round, because a reduction may need several collectives for a bucket.
+void GradientSync::finish_buckets() {
+  finished_.assign(plan_.buckets.size(), false);
+  for (std::size_t left = finished_.size(); left > 0;) {
+    for (std::size_t i = 0; i < finished_.size(); ++i) {
+      if (finished_[i] || !reduction_->finish(i)) continue;
+      finished_[i] = true;
+      --left;
+    }
+  }
+}
+
+// With shards a synchronised gradient is the mean in this rank's shard and this rank's own elsewhere: nothing that
+// another backward could be added to.
+void GradientSync::refuse_stale_gradient(int parameter) {
+  const auto i = static_cast<std::size_t>(parameter);
+  if (!stale_[i]) return;
+  stale_[i] = false;
+  if (!flat_.holds_gradient(parameter, versions_[i] + 1)) return;  // dropped or zeroed by hand
+  fail(ErrorKind::usage, "a backward was added to the gradient of '" + infos_[i].name + "', which was synchronised before",
+       "with shard_optimizer a rank keeps the mean of its shard alone: call zero_grad() after each optimizer step");
 }
 
 const std::vector<bool>& GradientSync::prepare_update() {
@@ -119,15 +150,19 @@ void GradientSync::synchronize() {
   const c10::AutoGradMode no_graph(false);
   fill_missing_slots();
   while (next_bucket_ < plan_.buckets.size()) start_bucket(next_bucket_++);
-  for (auto& work : works_) work.wait();
-  read_used_flags();
+  for (std::size_t i = 0; i < infos_.size(); ++i) has_gradient_[i] = is_used(i);
   timing_ = {};
-  if (!works_.empty()) {
+  if (reduction_) {
+    send_used_flags();
+    finish_buckets();
+    receive_used_flags();
     timing_.exposed_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-    timing_.bytes = plan_.total_count * infos_[0].element_bytes;
+    timing_.bytes = reduction_->bytes();
   }
+  next_bucket_ = 0;
   prepare_next_backward();
   for (std::size_t i = 0; i < infos_.size(); ++i) versions_[i] = flat_.gradient_version(static_cast<int>(i));
+  stale_.assign(infos_.size(), plan_.shards > 1);
   synchronised_ = true;
   has_local_gradients_ = false;
 }
@@ -148,18 +183,24 @@ void GradientSync::fill_missing_slots() {
   }
 }
 
-void GradientSync::write_used_flags() {
-  auto flags = at::empty({used_flags_.numel()}, at::kFloat);
-  auto* values = flags.data_ptr<float>();
-  for (std::size_t i = 0; i < infos_.size(); ++i) values[i] = is_used(i) ? 1.0f : 0.0f;
-  used_flags_.copy_(flags);
+void GradientSync::send_used_flags() {
+  bool changed = false;
+  for (std::size_t i = 0; i < infos_.size(); ++i) {
+    const float flag = has_gradient_[i] ? 1 : 0;
+    changed |= flag != sent_flags_[i];
+    sent_flags_[i] = flag;
+  }
+  // They are the same in nearly every step: on a GPU nothing is waited for then.
+  if (changed) used_here_.copy_(at::from_blob(sent_flags_.data(), {used_here_.numel()}, at::kFloat));
+  used_flags_.copy_(used_here_);
+  flags_work_ = communicator_.all_reduce({used_flags_.data_ptr(), used_flags_.numel(), DataType::float32}, ReduceOp::sum);
 }
 
-void GradientSync::read_used_flags() {
-  for (std::size_t i = 0; i < infos_.size(); ++i) has_gradient_[i] = is_used(i);
-  const bool all_used_here = std::find(has_gradient_.begin(), has_gradient_.end(), false) == has_gradient_.end();
-  if (all_used_here || communicator_.size() == 1) return;
-  const auto flags = used_flags_.to(at::kCPU, at::kFloat);
+void GradientSync::receive_used_flags() {
+  flags_work_.wait();
+  flags_work_ = {};
+  if (std::find(has_gradient_.begin(), has_gradient_.end(), false) == has_gradient_.end()) return;
+  const auto flags = used_flags_.to(at::kCPU);
   const auto* values = flags.const_data_ptr<float>();
   for (std::size_t i = 0; i < infos_.size(); ++i) {
     if (has_gradient_[i] || values[i] == 0) continue;

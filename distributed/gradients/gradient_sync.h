@@ -2,10 +2,12 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "lockstep/distributed/communicator/communicator.h"
 #include "lockstep/distributed/gradients/bucket_plan.h"
+#include "lockstep/distributed/gradients/bucket_reduction.h"
 #include "lockstep/distributed/gradients/data_parallel.h"
 #include "lockstep/distributed/gradients/flat_buffers.h"
 
@@ -16,8 +18,9 @@ namespace lockstep {
 // its end.
 class GradientSync {
  public:
+  // Collective.
   GradientSync(const std::vector<ParameterInfo>& infos, const BucketPlan& plan, FlatBuffers& flat,
-               Communicator& communicator);
+               Communicator& communicator, const MakeReduction& make_reduction);
   GradientSync(const GradientSync&) = delete;
   GradientSync& operator=(const GradientSync&) = delete;
 
@@ -36,6 +39,7 @@ class GradientSync {
   // See DataParallel::prepare_update.
   const std::vector<bool>& prepare_update();
 
+  BucketReduction* reduction() const { return reduction_.get(); }  // null: there is one rank
   bool has_local_gradients() const { return has_local_gradients_; }
   const std::vector<bool>& has_gradient() const { return has_gradient_; }
   SyncTiming timing() const { return timing_; }
@@ -45,8 +49,10 @@ class GradientSync {
   void start_full_buckets();
   void start_bucket(std::size_t index);
   void fill_missing_slots();
-  void write_used_flags();
-  void read_used_flags();
+  void finish_buckets();
+  void send_used_flags();
+  void receive_used_flags();
+  void refuse_stale_gradient(int parameter);
   void prepare_next_backward();
   bool still_synchronised() const;
   bool is_used(std::size_t parameter) const { return flat_.tensors()[parameter].grad().defined(); }
@@ -55,13 +61,17 @@ class GradientSync {
   const BucketPlan& plan_;
   FlatBuffers& flat_;
   Communicator& communicator_;
-  at::Tensor used_flags_;                // one element per parameter, at the end of the flat gradients
+  std::unique_ptr<BucketReduction> reduction_;
+  at::Tensor used_here_, used_flags_;    // float32 per parameter: 1 where this rank had a gradient; > 0 where any had
+  std::vector<float> sent_flags_;        // what used_here_ holds
+  Work flags_work_;
   std::vector<int> bucket_of_;           // per parameter
   std::vector<std::uint32_t> versions_;  // per parameter: of its gradient's view when it was synchronised
+  std::vector<bool> stale_;              // per parameter: with shards, not zeroed since it was synchronised
   std::vector<bool> ready_;              // per parameter: complete in this backward
   std::vector<std::size_t> missing_;     // per bucket: slots not ready
   std::size_t next_bucket_ = 0;          // the first that has not started
-  std::vector<Work> works_;
+  std::vector<bool> finished_;           // per bucket, while they finish
   std::vector<bool> has_gradient_;
   bool synchronising_ = true;
   bool callback_queued_ = false;

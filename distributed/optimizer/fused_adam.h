@@ -31,7 +31,7 @@ class FusedAdam : public Optimizer {
   void update() override;
 
   AdamOptions options_;
-  State &first_, &second_;
+  PieceState &first_, &second_;
 };
 
 }  // namespace lockstep

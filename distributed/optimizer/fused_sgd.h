@@ -32,7 +32,7 @@ class FusedSgd : public Optimizer {
   void update_by_operators(const Stretch& stretch) const;
 
   SgdOptions options_;
-  State* momentum_ = nullptr;  // null without momentum
+  PieceState* momentum_ = nullptr;  // null without momentum
 };
 
 }  // namespace lockstep

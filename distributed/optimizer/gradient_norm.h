@@ -9,7 +9,8 @@ namespace lockstep {
 
 // |g| over all gradients of the model, a scalar on its device: float64 on the CPU, where it is one pass over memory and
 // has the same bits for float gradients on every processor. Call it after the synchronisation: then every rank has the
-// same. A parameter without a gradient does not count. Throws as DataParallel::prepare_update().
+// same. A parameter without a gradient does not count. Collective where the model is sharded. Throws as
+// DataParallel::prepare_update().
 at::Tensor gradient_norm(DataParallel& model);
 
 struct Clipped {

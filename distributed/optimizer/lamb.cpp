@@ -3,6 +3,7 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/ones_like.h>
 #include <ATen/ops/where.h>
+#include <ATen/ops/zeros.h>
 
 #include <cmath>
 
@@ -17,29 +18,30 @@ Lamb::Lamb(DataParallel& model, LambOptions options)
     : Optimizer(model, "LAMB", options.learning_rate, options.weight_decay, options.groups),
       options_(std::move(options)),
       first_(add_state("exp_avg")),
-      second_(add_state("exp_avg_sq")) {
+      second_(add_state("exp_avg_sq")),
+      parameter_squares_(model.plan()),
+      direction_squares_(model.plan()) {
   below_one("beta1", options_.beta1);
   below_one("beta2", options_.beta2);
   at_least_zero("eps", options_.eps);
-  for (std::size_t i = 0; i < slots().size(); ++i) {
-    const auto& slot = slots()[i];
-    parameter_squares_.add_slot(slot.offset, slot.count);
-    direction_squares_.add_slot(slot.offset, slot.count);
-    if (!options_.adapts_vectors && tensor_of(slot).dim() <= 1) set_kind(i, plain);
-  }
+  for (std::size_t i = 0; i < model.tensors().size(); ++i)
+    if (!options_.adapts_vectors && model.tensors()[i].dim() <= 1) set_kind(i, plain);
 }
 
 void Lamb::update() {
-  if (!on_cpu()) {
-    for_each_stretch(/*merge=*/false, [&](const Stretch& s) { update_by_operators(s); });
-    return;
-  }
+  if (!on_cpu()) return update_by_operators();
   with_type([&](auto zero) {
     using T = decltype(zero);
+    if (is_sharded()) parameter_squares_.clear(), direction_squares_.clear();
     for_each_stretch(/*merge=*/false, [&](const Stretch& s) { update_moments<T>(s); });
+    if (is_sharded()) {
+      Work of_parameters = parameter_squares_.gather(model().communicator());
+      direction_squares_.gather(model().communicator()).wait();
+      of_parameters.wait();
+    }
     for_each_stretch(/*merge=*/false, [&](const Stretch& s) {
       lamb_apply_kernel(parameters_at<T>(s), state_at<T>(first_, s), state_at<T>(second_, s),
-                        static_cast<T>(-s.learning_rate * trust_ratio(s.slot)), s.count, coefficients<T>(s));
+                        static_cast<T>(-s.learning_rate * trust_ratio(s)), s.count, coefficients<T>(s));
     });
   });
 }
@@ -66,31 +68,45 @@ void Lamb::update_moments(const Stretch& s) {
     const T* parameters = parameters_at<T>(s) + at;
     lamb_moments_kernel(parameters, gradients_at<T>(s) + at, state_at<T>(first_, s) + at, state_at<T>(second_, s) + at,
                         directions, count, c);
-    parameter_squares_.at(s.slot, begin) = square_sum_kernel(parameters, count);
-    direction_squares_.at(s.slot, begin) = square_sum_kernel(directions, count);
+    parameter_squares_.at(s.parameter, begin) = square_sum_kernel(parameters, count);
+    direction_squares_.at(s.parameter, begin) = square_sum_kernel(directions, count);
   });
 }
 
-double Lamb::trust_ratio(std::size_t slot) const {
-  if (slots()[slot].kind == plain) return 1;
-  const double parameter = parameter_squares_.sum(slot), direction = direction_squares_.sum(slot);
+double Lamb::trust_ratio(const Stretch& s) const {
+  if (kind_of(s) == plain) return 1;
+  const double parameter = parameter_squares_.sum(s.parameter), direction = direction_squares_.sum(s.parameter);
   return parameter > 0 && direction > 0 ? std::sqrt(parameter / direction) : 1;
 }
 
-// The ratio stays on the device.
-void Lamb::update_by_operators(const Stretch& s) const {
+// The norms stay on the device.
+void Lamb::update_by_operators() {
+  if (!norms_.defined())
+    norms_ = at::zeros({static_cast<std::int64_t>(model().tensors().size()), 2}, computing_options());
+  norms_.zero_();
+  for_each_stretch(/*merge=*/false, [&](const Stretch& s) {
+    const auto first = state_of(first_, s), second = state_of(second_, s), gradients = gradients_of(s);
+    first.lerp_(gradients, 1 - options_.beta1);
+    second.mul_(options_.beta2).addcmul_(gradients, gradients, 1 - options_.beta2);
+    if (kind_of(s) == plain) return;
+    norms_[s.parameter][0].copy_(parameters_of(s).square().sum());
+    norms_[s.parameter][1].copy_(direction(s).square().sum());
+  });
+  sum_over_shards(norms_);
+  const auto ratios = norms_.select(1, 0).div(norms_.select(1, 1)).sqrt_();
+  const auto sound = at::where(ratios.isfinite().logical_and(ratios.gt(0)), ratios, at::ones_like(ratios));
+  for_each_stretch(/*merge=*/false, [&](const Stretch& s) {
+    const auto step = direction(s);
+    parameters_of(s).add_(kind_of(s) == plain ? step : step.mul_(sound[s.parameter]), -s.learning_rate);
+  });
+}
+
+at::Tensor Lamb::direction(const Stretch& s) const {
   const auto c = coefficients<double>(s);
-  const auto parameters = parameters_of(s), first = state_of(first_, s), second = state_of(second_, s);
-  const auto gradients = gradients_of(s);
-  first.lerp_(gradients, c.first_share);
-  second.mul_(c.second_kept).addcmul_(gradients, gradients, c.second_share);
-  auto direction = first.div(c.first_correction).div_(second.sqrt().div_(c.second_correction).add_(c.eps));
-  if (c.weight_decay != 0) direction.add_(parameters, c.weight_decay);
-  if (slots()[s.slot].kind != plain) {
-    const auto ratio = parameters.norm() / direction.norm();
-    direction.mul_(at::where(ratio.isfinite().logical_and(ratio.gt(0)), ratio, at::ones_like(ratio)));
-  }
-  parameters.add_(direction, -s.learning_rate);
+  auto direction = state_of(first_, s).div(c.first_correction);
+  direction.div_(state_of(second_, s).sqrt().div_(c.second_correction).add_(c.eps));
+  if (c.weight_decay != 0) direction.add_(parameters_of(s), c.weight_decay);
+  return direction;
 }
 
 }  // namespace lockstep

@@ -32,12 +32,14 @@ class Lamb : public Optimizer {
   LambCoefficients<T> coefficients(const Stretch& stretch) const;
   template <typename T>
   void update_moments(const Stretch& stretch);
-  void update_by_operators(const Stretch& stretch) const;
-  double trust_ratio(std::size_t slot) const;
+  void update_by_operators();
+  at::Tensor direction(const Stretch& stretch) const;
+  double trust_ratio(const Stretch& stretch) const;
 
   LambOptions options_;
-  State &first_, &second_;
+  PieceState &first_, &second_;
   CellSums parameter_squares_, direction_squares_;
+  at::Tensor norms_;  // by operators: [parameters, 2], squares of the norms of parameter and direction
 };
 
 }  // namespace lockstep

@@ -32,12 +32,13 @@ class Lars : public Optimizer {
   void sum_squares(const Stretch& stretch);
   template <typename T>
   void apply(const Stretch& stretch) const;
-  void update_by_operators(const Stretch& stretch) const;
+  void update_by_operators();
   double rate(const Stretch& stretch) const;
 
   LarsOptions options_;
-  State* momentum_ = nullptr;  // null without momentum
+  PieceState* momentum_ = nullptr;  // null without momentum
   CellSums parameter_squares_, gradient_squares_;
+  at::Tensor norms_;  // by operators: [parameters, 2], squares of the norms of parameter and gradient
 };
 
 }  // namespace lockstep

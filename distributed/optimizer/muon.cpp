@@ -4,9 +4,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "lockstep/core/error.h"
 #include "lockstep/distributed/optimizer/adam_update.h"
+#include "lockstep/distributed/optimizer/cell_sums.h"
 #include "lockstep/distributed/optimizer/muon_kernel.h"
 
 namespace lockstep {
@@ -18,10 +20,10 @@ enum Kind { rest, matrix };
 // the columns differs between the two, which does not matter.
 bool is_matrix(const at::Tensor& t) { return t.dim() >= 2 && t.numel() > 0 && t.stride(0) * t.size(0) == t.numel(); }
 
-at::ScalarType matrix_type(const MuonOptions& options, const at::Tensor& parameters) {
+at::ScalarType matrix_type(const MuonOptions& options, const at::TensorOptions& parameters) {
   if (options.matrix_type) return *options.matrix_type;
-  if (parameters.scalar_type() == at::kDouble) return at::kDouble;
-  return parameters.is_cpu() ? at::kFloat : at::kBFloat16;
+  if (parameters.dtype() == at::kDouble) return at::kDouble;
+  return parameters.device().is_cpu() ? at::kFloat : at::kBFloat16;
 }
 
 double scale(MuonScale kind, const at::Tensor& m) {
@@ -35,7 +37,7 @@ double scale(MuonScale kind, const at::Tensor& m) {
 Muon::Muon(DataParallel& model, MuonOptions options)
     : Optimizer(model, "Muon", options.learning_rate, options.weight_decay, options.groups),
       options_(std::move(options)),
-      orthogonalize_(matrix_type(options_, model.flat_parameters())) {
+      orthogonalize_(matrix_type(options_, computing_options())) {
   below_one("momentum", options_.momentum);
   below_one("beta1", options_.beta1);
   below_one("beta2", options_.beta2);
@@ -50,62 +52,95 @@ Muon::Muon(DataParallel& model, MuonOptions options)
 void Muon::choose_matrices() {
   std::vector<bool> matched(options_.adamw_parameters.size());
   std::int64_t largest = 0;
-  for (std::size_t i = 0; i < slots().size(); ++i) {
-    if (!is_matrix(tensor_of(slots()[i]))) continue;
+  slots_.resize(model().tensors().size());
+  for (const auto& bucket : model().plan().buckets)
+    for (const auto& slot : bucket.slots) slots_[static_cast<std::size_t>(slot.parameter)] = slot;
+  for (std::size_t i = 0; i < slots_.size(); ++i) {
+    if (!is_matrix(model().tensors()[i])) continue;
     bool excepted = false;
     for (std::size_t k = 0; k < matched.size(); ++k) {
-      if (!matches(name_of(slots()[i]), options_.adamw_parameters[k])) continue;
+      if (!matches(model().parameters()[i].name, options_.adamw_parameters[k])) continue;
       matched[k] = excepted = true;
     }
     if (excepted) continue;
     set_kind(i, matrix);
-    largest = std::max(largest, slots()[i].count);
+    largest = std::max(largest, slots_[i].count);
   }
   const auto missing = std::find(matched.begin(), matched.end(), false) - matched.begin();
   if (missing < static_cast<std::ptrdiff_t>(matched.size()))
     fail(ErrorKind::usage, "no matrix among the parameters matches \"" +
                                options_.adamw_parameters[static_cast<std::size_t>(missing)] + "\"");
-  directions_ = at::empty({largest}, model().flat_parameters().options().requires_grad(false));
-  directions_of_.resize(slots().size());
-  for (std::size_t i = 0; i < slots().size(); ++i) {
-    if (slots()[i].kind != matrix) continue;
-    const auto rows = tensor_of(slots()[i]).size(0);
-    directions_of_[i] = directions_.narrow(0, 0, slots()[i].count).view({rows, slots()[i].count / rows});
-  }
+  directions_ = at::empty({largest}, computing_options());
+  if (!is_sharded()) return;
+  // The gradients of a sharded model are used up with its step, so their memory is free for this.
+  const bool fits = computing_options().dtype() == model().flat_gradients().dtype();
+  all_directions_ = fits ? model().flat_gradients().detach()
+                         : at::empty({model().plan().total_count}, computing_options());
 }
 
 void Muon::update() {
+  if (is_sharded()) {
+    for_each_stretch(/*merge=*/false, [&](const Stretch& s) {
+      if (kind_of(s) == matrix) write_directions(s, all_directions_.narrow(0, s.offset, s.count));
+    });
+    model().gather_shards(all_directions_);
+  }
   for_each_stretch(/*merge=*/false, [&](const Stretch& s) {
-    if (slots()[s.slot].kind == matrix) update_matrix(s);
+    if (kind_of(s) != matrix) return;
+    const auto directions = directions_of(s);
+    const auto& slot = slots_[static_cast<std::size_t>(s.parameter)];
+    if (is_sharded()) {
+      directions.view({slot.count}).copy_(all_directions_.narrow(0, slot.offset, slot.count));
+    } else {
+      write_directions(s, directions.view({slot.count}));
+    }
+    orthogonalize_(directions);
+    apply_directions(s, directions);
   });
   // Without eps the padding would become 0 / 0.
   for_each_stretch(/*merge=*/options_.eps > 0, [&](const Stretch& s) {
-    if (slots()[s.slot].kind == rest) update_rest(s);
+    if (kind_of(s) == rest) update_rest(s);
   });
 }
 
-void Muon::update_matrix(const Stretch& s) {
-  const auto& directions = directions_of_[s.slot];
-  const double kept = 1 - s.learning_rate * s.weight_decay,
-               step_size = -s.learning_rate * scale(options_.scale, directions);
-  if (on_cpu()) {
-    with_type([&](auto zero) {
-      using T = decltype(zero);
-      muon_momentum_kernel(gradients_at<T>(s), state_at<T>(*momentum_, s), directions.mutable_data_ptr<T>(), s.count,
-                           s.gradient_scale, options_.momentum, options_.nesterov);
-    });
-    orthogonalize_(directions);
-    with_type([&](auto zero) {
-      using T = decltype(zero);
-      muon_apply_kernel(parameters_at<T>(s), directions.const_data_ptr<T>(), s.count, kept, step_size);
-    });
+// The whole matrix of which `s` is a part.
+at::Tensor Muon::directions_of(const Stretch& s) const {
+  const auto rows = model().tensors()[static_cast<std::size_t>(s.parameter)].size(0);
+  const auto count = slots_[static_cast<std::size_t>(s.parameter)].count;
+  return directions_.narrow(0, 0, count).view({rows, count / rows});
+}
+
+// to: [s.count]; may be the gradients' own place.
+void Muon::write_directions(const Stretch& s, const at::Tensor& to) {
+  if (!on_cpu()) {
+    const auto gradients = gradients_of(s), momentum = state_of(*momentum_, s);
+    momentum.lerp_(gradients, 1 - options_.momentum);
+    to.copy_(options_.nesterov ? gradients.lerp(momentum, options_.momentum) : momentum);
     return;
   }
-  const auto gradients = gradients_of(s), momentum = state_of(*momentum_, s), parameters = parameters_of(s);
-  momentum.lerp_(gradients, 1 - options_.momentum);
-  directions.view({s.count}).copy_(options_.nesterov ? gradients.lerp(momentum, options_.momentum) : momentum);
-  orthogonalize_(directions);
-  parameters.mul_(kept).add_(directions.view({s.count}), step_size);
+  with_type([&](auto zero) {
+    using T = decltype(zero);
+    T part[kCell];
+    for_each_cell(s.offset, s.count, [&](std::int64_t begin, std::int64_t count) {
+      const auto at = begin - s.offset;
+      muon_momentum_kernel(gradients_at<T>(s) + at, state_at<T>(*momentum_, s) + at, part, count, s.gradient_scale,
+                           options_.momentum, options_.nesterov);
+      std::memcpy(to.mutable_data_ptr<T>() + at, part, static_cast<std::size_t>(count) * sizeof(T));
+    });
+  });
+}
+
+void Muon::apply_directions(const Stretch& s, const at::Tensor& whole) {
+  const double kept = 1 - s.learning_rate * s.weight_decay, step_size = -s.learning_rate * scale(options_.scale, whole);
+  const auto begin = s.offset - slots_[static_cast<std::size_t>(s.parameter)].offset;
+  if (!on_cpu()) {
+    parameters_of(s).mul_(kept).add_(whole.view({-1}).narrow(0, begin, s.count), step_size);
+    return;
+  }
+  with_type([&](auto zero) {
+    using T = decltype(zero);
+    muon_apply_kernel(parameters_at<T>(s), whole.const_data_ptr<T>() + begin, s.count, kept, step_size);
+  });
 }
 
 void Muon::update_rest(const Stretch& s) {

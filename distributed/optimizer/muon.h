@@ -36,7 +36,7 @@ struct MuonOptions {
 // p = p * (1 - learning_rate * weight_decay) - learning_rate * scale * orthogonal(u).
 // Source: K. Jordan et al. 2024 and torch/optim/_muon.py. Parameters of two dimensions and more are matrices, those of
 // convolutions [out channels, all the rest]. State of a matrix is one value per value, AdamW's is two. Every rank
-// computes all products.
+// computes all products, in a sharded model those of the matrices of which a part lies in its shard.
 class Muon : public Optimizer {
  public:
   // Throws Failure(usage) for a pattern of adamw_parameters that no matrix matches.
@@ -45,14 +45,17 @@ class Muon : public Optimizer {
  private:
   void choose_matrices();
   void update() override;
-  void update_matrix(const Stretch& stretch);
+  void write_directions(const Stretch& stretch, const at::Tensor& to);
+  void apply_directions(const Stretch& stretch, const at::Tensor& whole);
+  at::Tensor directions_of(const Stretch& stretch) const;
   void update_rest(const Stretch& stretch);
 
   MuonOptions options_;
-  State *momentum_ = nullptr, *first_ = nullptr, *second_ = nullptr;
+  PieceState *momentum_ = nullptr, *first_ = nullptr, *second_ = nullptr;
   NewtonSchulz orthogonalize_;
-  at::Tensor directions_;                  // as large as the largest matrix
-  std::vector<at::Tensor> directions_of_;  // per slot: [rows, columns] of it; undefined for the rest
+  at::Tensor directions_;             // as large as the largest matrix
+  at::Tensor all_directions_;         // of a sharded model: flat, as the parameters
+  std::vector<ParameterSlot> slots_;  // per parameter
 };
 
 }  // namespace lockstep

@@ -1,10 +1,13 @@
 #include "lockstep/distributed/optimizer/optimizer.h"
 
 #include <ATen/ops/zeros.h>
+#include <ATen/ops/zeros_like.h>
 #include <c10/core/GradMode.h>
 
+#include <limits>
+
 #include "lockstep/core/error.h"
-#include "lockstep/distributed/gradients/flat_buffers.h"
+#include "lockstep/distributed/gradients/module_tensors.h"
 #include "lockstep/distributed/optimizer/adam_update.h"
 
 namespace lockstep {
@@ -21,22 +24,28 @@ Optimizer::Optimizer(DataParallel& model, std::string name, double learning_rate
     dimensions.push_back(model.tensors()[i].dim());
   }
   check_groups(groups, names, dimensions);
-  for (const auto& bucket : model.plan().buckets) {
-    for (const auto& slot : bucket.slots) {
-      const auto i = static_cast<std::size_t>(slot.parameter);
-      slots_.push_back({.parameter = slot.parameter,
-                        .offset = slot.offset,
-                        .count = slot.count,
-                        .settings = settings_of(names[i], dimensions[i], groups, weight_decay)});
-    }
-  }
+  for (std::size_t i = 0; i < names.size(); ++i)
+    settings_.push_back(settings_of(names[i], dimensions[i], groups, weight_decay));
+  kinds_.resize(names.size());
+  pieces_ = pieces_of(model.plan(), model.shard());
   step_tensor_ = at::zeros({static_cast<std::int64_t>(names.size())}, at::kLong);
   steps_ = step_tensor_.mutable_data_ptr<std::int64_t>();
   const auto& parameters = model.flat_parameters();
-  is_float_ = parameters.scalar_type() == at::kFloat;
-  on_cpu_ = parameters.is_cpu() && (is_float_ || parameters.scalar_type() == at::kDouble);
+  const auto computing = computing_options().dtype().toScalarType();
+  if (computing != parameters.scalar_type()) {
+    master_ = &add_state("master");
+    wide_gradients_ = at::zeros_like(master_->values());
+    versions_.assign(names.size(), std::numeric_limits<std::uint32_t>::max());
+  }
+  is_float_ = computing == at::kFloat;
+  on_cpu_ = parameters.is_cpu();
   parameter_data_ = parameters.data_ptr();
   gradient_data_ = model.flat_gradients().data_ptr();
+}
+
+at::TensorOptions Optimizer::computing_options() const {
+  const auto options = model_.flat_parameters().options().requires_grad(false);
+  return model_.flat_parameters().element_size() == 2 ? options.dtype(at::kFloat) : options;
 }
 
 void Optimizer::at_least_zero(const char* what, double value) const {
@@ -52,49 +61,69 @@ void Optimizer::below_one(const char* what, double value) const {
        std::string("the ") + what + " of " + name_ + " is " + std::to_string(value) + ", it must be below 1");
 }
 
-Optimizer::State& Optimizer::add_state(std::string name, std::optional<int> kind) {
-  State state{.name = std::move(name), .values = {}, .begin = std::vector<std::int64_t>(slots_.size(), -1)};
-  std::int64_t count = 0;
-  for (std::size_t i = 0; i < slots_.size(); ++i) {
-    if (kind && slots_[i].kind != *kind) continue;
-    state.begin[i] = count;
-    const auto end = i + 1 < slots_.size() ? slots_[i + 1].offset : model_.plan().value_count;
-    count += end - slots_[i].offset;
-  }
-  state.values = at::zeros({count}, model_.flat_parameters().options().requires_grad(false));
-  states_.push_back(std::move(state));
-  return states_.back();
+PieceState& Optimizer::add_state(std::string name, std::optional<int> kind) {
+  std::vector<bool> has(kinds_.size());
+  for (std::size_t i = 0; i < has.size(); ++i) has[i] = !kind || kinds_[i] == *kind;
+  return states_.emplace_back(model_, pieces_, std::move(name), std::move(has),
+                              computing_options().dtype().toScalarType());
 }
 
 void Optimizer::step(double gradient_scale) {
   model_.prepare_update();
   const c10::AutoGradMode no_graph(false);
   gradient_scale_ = gradient_scale;
+  if (master_) widen();
   update();
-  for (const auto& slot : slots_) {
-    if (!is_updated(slot)) continue;
-    ++steps_[slot.parameter];
+  if (master_) narrow();
+  model_.gather_shards(model_.flat_parameters());
+  for (std::size_t i = 0; i < kinds_.size(); ++i) {
+    if (!is_updated(static_cast<int>(i))) continue;
+    ++steps_[i];
     // As after p.add_(): a backward over a graph that saved the old values is refused, not computed wrongly.
-    tensor_of(slot).unsafeGetTensorImpl()->bump_version();
+    model_.tensors()[i].unsafeGetTensorImpl()->bump_version();
+    if (master_) versions_[i] = static_cast<std::uint32_t>(model_.tensors()[i]._version());
   }
 }
 
-std::vector<std::pair<std::string, at::Tensor>> Optimizer::state() {
-  std::vector<std::pair<std::string, at::Tensor>> named = {{"steps", step_tensor_}};
-  for (const auto& state : states_) {
-    std::vector<std::pair<std::string, at::Tensor>> of_parameter(model_.parameters().size());
-    for (std::size_t i = 0; i < slots_.size(); ++i) {
-      if (state.begin[i] < 0) continue;
-      const auto& slot = slots_[i];
-      of_parameter[static_cast<std::size_t>(slot.parameter)] = {
-          state.name + "." + model_.parameters()[static_cast<std::size_t>(slot.parameter)].name,
-          slot_view(state.values, {.parameter = slot.parameter, .offset = state.begin[i], .count = slot.count},
-                    tensor_of(slot))};
-    }
-    for (auto& entry : of_parameter)
-      if (entry.second.defined()) named.push_back(std::move(entry));
+// Gradients, and parameters that somebody else has written, in float32.
+void Optimizer::widen() {
+  for (std::size_t i = 0; i < pieces_.size(); ++i) {
+    const auto& [parameter, offset, count, room] = pieces_[i];
+    if (!is_updated(parameter)) continue;
+    const auto begin = master_->begin(i);
+    wide_gradients_.narrow(0, begin, count).copy_(model_.flat_gradients().narrow(0, offset, count));
+    const auto p = static_cast<std::size_t>(parameter);
+    if (versions_[p] != static_cast<std::uint32_t>(model_.tensors()[p]._version()))
+      master_->values().narrow(0, begin, count).copy_(model_.flat_parameters().narrow(0, offset, count));
   }
+}
+
+void Optimizer::narrow() {
+  for (std::size_t i = 0; i < pieces_.size(); ++i) {
+    const auto& [parameter, offset, count, room] = pieces_[i];
+    if (is_updated(parameter))
+      model_.flat_parameters().narrow(0, offset, count).copy_(master_->values().narrow(0, master_->begin(i), count));
+  }
+}
+
+NamedTensors Optimizer::state() {
+  NamedTensors named = {{"steps", step_tensor_}};
+  for (auto& state : states_) state.append_state(named);
   return named;
+}
+
+NamedTensors Optimizer::state_form() {
+  NamedTensors named = {{"steps", step_tensor_}};
+  for (const auto& state : states_) state.append_form(named);
+  return named;
+}
+
+void Optimizer::load_state(const NamedTensors& values) {
+  for (const auto& [name, value] : values)
+    if (name == "steps") step_tensor_.copy_(value);
+  for (auto& state : states_) state.load(values);
+  for (std::size_t i = 0; i < versions_.size(); ++i)
+    versions_[i] = static_cast<std::uint32_t>(model_.tensors()[i]._version());
 }
 
 std::vector<bool> Optimizer::started() const {
@@ -105,11 +134,11 @@ std::vector<bool> Optimizer::started() const {
 
 std::int64_t Optimizer::state_bytes() const {
   std::int64_t bytes = 0;
-  for (const auto& state : states_) bytes += static_cast<std::int64_t>(state.values.nbytes());
+  for (const auto& state : states_) bytes += static_cast<std::int64_t>(state.values().nbytes());
   return bytes;
 }
 
-void Optimizer::update_adam_stretch(const Stretch& s, const State& first, const State& second,
+void Optimizer::update_adam_stretch(const Stretch& s, const PieceState& first, const PieceState& second,
                                     const AdamUpdate& update) const {
   if (!on_cpu())
     return update_adam_by_operators(parameters_of(s), gradients_of(s), state_of(first, s), state_of(second, s), update);
@@ -120,17 +149,25 @@ void Optimizer::update_adam_stretch(const Stretch& s, const State& first, const 
   });
 }
 
+void Optimizer::sum_over_shards(const at::Tensor& sums) const {
+  if (!is_sharded()) return;
+  model_.communicator()
+      .all_reduce({sums.data_ptr(), sums.numel(), data_type(sums.scalar_type())}, ReduceOp::sum)
+      .wait();
+}
+
 at::Tensor Optimizer::parameters_of(const Stretch& s) const {
-  return model_.flat_parameters().narrow(0, s.offset, s.count);
+  return master_ ? state_of(*master_, s) : model_.flat_parameters().narrow(0, s.offset, s.count);
 }
 
 at::Tensor Optimizer::gradients_of(const Stretch& s) const {
-  auto gradients = model_.flat_gradients().narrow(0, s.offset, s.count);
+  auto gradients = master_ ? wide_gradients_.narrow(0, place_in(*master_, s), s.count)
+                           : model_.flat_gradients().narrow(0, s.offset, s.count);
   return s.gradient_scale == 1 ? gradients : gradients.mul(s.gradient_scale);
 }
 
-at::Tensor Optimizer::state_of(const State& state, const Stretch& s) const {
-  return state.values.narrow(0, state.begin[s.slot] + s.offset - slots_[s.slot].offset, s.count);
+at::Tensor Optimizer::state_of(const PieceState& state, const Stretch& s) const {
+  return state.values().narrow(0, place_in(state, s), s.count);
 }
 
 }  // namespace lockstep

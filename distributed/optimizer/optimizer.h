@@ -7,11 +7,12 @@
 #include <deque>
 #include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "lockstep/distributed/gradients/data_parallel.h"
 #include "lockstep/distributed/optimizer/parameter_groups.h"
+#include "lockstep/distributed/optimizer/piece_state.h"
+#include "lockstep/distributed/optimizer/stateful.h"
 
 namespace lockstep {
 
@@ -20,10 +21,14 @@ struct AdamUpdate;
 // Updates the parameters of a DataParallel, which outlives it, in the flat buffers. A parameter without a gradient on
 // any rank is skipped, as in PyTorch: its value, its state and its count of steps stay as they are.
 //
+// Where the DataParallel is sharded (shard_optimizer), each rank has the state of its own shard, updates that, and gets
+// the rest from the others: step() is collective. Where the parameters are 16 bits wide, the optimizer computes in
+// float32, on copies of the parameters that it keeps ("master"); after a change of a parameter by other means it starts
+// from the parameter's new value.
+//
 // A new one: derive, add_state() in the constructor, and implement update() with for_each_stretch().
-class Optimizer {
+class Optimizer : public Stateful {
  public:
-  virtual ~Optimizer() = default;
   Optimizer(const Optimizer&) = delete;
   Optimizer& operator=(const Optimizer&) = delete;
 
@@ -35,9 +40,11 @@ class Optimizer {
   double learning_rate() const { return learning_rate_; }
   void set_learning_rate(double value) { learning_rate_ = value; }
 
-  // All of it, for checkpoints: named views, shaped as the parameters ("momentum.conv1.weight"), and "steps", an int64
-  // per parameter: the updates it has had. Loading is copying into the views.
-  std::vector<std::pair<std::string, at::Tensor>> state();
+  // Tensors shaped as the parameters ("momentum.conv1.weight"), and "steps", an int64 per parameter: the updates it has
+  // had.
+  NamedTensors state() override;
+  NamedTensors state_form() override;
+  void load_state(const NamedTensors& values) override;
   // Of this rank, without the counts of steps.
   std::int64_t state_bytes() const;
 
@@ -56,30 +63,21 @@ class Optimizer {
   void at_least_zero(const char* what, double value) const;
   void below_one(const char* what, double value) const;
 
-  struct Slot {
-    int parameter = 0;
-    std::int64_t offset = 0, count = 0;  // elements in the flat buffers
-    int kind = 0;  // for optimizers that treat parameters differently: neighbours of two kinds are not merged
-    ParameterSettings settings;
-  };
-
-  // A piece of the flat buffers that is updated alike: one parameter, or neighbours and the padding between them.
+  // Values of the flat buffers that are updated alike: a piece of one parameter, or neighbours and the padding between.
   struct Stretch {
-    std::size_t slot = 0;  // of its first value
+    std::size_t piece = 0;  // of its first value
+    int parameter = 0;      // of its first value
     std::int64_t offset = 0, count = 0;
     double learning_rate = 0, weight_decay = 0, gradient_scale = 1;
     std::int64_t step = 1;  // the number of this update, counted from 1 for each parameter
   };
 
-  // State of one kind, shaped as the parameters that have it.
-  struct State {
-    std::string name;
-    at::Tensor values;                // flat, padded as the parameters
-    std::vector<std::int64_t> begin;  // per slot: where its values begin; -1: the parameter has none
-  };
-
   // For the parameters of one kind, or for all; the state is zero. The reference stays valid.
-  State& add_state(std::string name, std::optional<int> kind = {});
+  PieceState& add_state(std::string name, std::optional<int> kind = {});
+
+  // For optimizers that treat parameters differently: 0 until it is set. Neighbours of two kinds are not merged.
+  void set_kind(std::size_t parameter, int kind) { kinds_[parameter] = kind; }
+  int kind_of(const Stretch& s) const { return kinds_[static_cast<std::size_t>(s.parameter)]; }
 
   virtual void update() = 0;
 
@@ -95,75 +93,89 @@ class Optimizer {
   void with_type(const Function& f) const {
     is_float_ ? f(float{}) : f(double{});
   }
-  // The same place in parameters, gradients or a state, as pointers and as tensors.
+  // The same place in parameters, gradients or a state, as pointers and as tensors. Of 16-bit parameters: in the float32
+  // copies.
   template <typename T>
   T* parameters_at(const Stretch& s) const {
+    if (master_) return state_at<T>(*master_, s);
     return static_cast<T*>(parameter_data_) + s.offset;
   }
   template <typename T>
-  const T* gradients_at(const Stretch& s) const {
-    return static_cast<const T*>(gradient_data_) + s.offset;
+  T* gradients_at(const Stretch& s) const {
+    if (master_) return static_cast<T*>(wide_gradients_.data_ptr()) + place_in(*master_, s);
+    return static_cast<T*>(gradient_data_) + s.offset;
   }
   template <typename T>
-  T* state_at(const State& state, const Stretch& s) const {
-    return static_cast<T*>(state.values.data_ptr()) + state.begin[s.slot] + s.offset - slots_[s.slot].offset;
+  T* state_at(const PieceState& state, const Stretch& s) const {
+    return static_cast<T*>(state.values().data_ptr()) + place_in(state, s);
   }
   // Adam on this stretch, as several optimizers need it.
-  void update_adam_stretch(const Stretch& s, const State& first, const State& second, const AdamUpdate& update) const;
+  void update_adam_stretch(const Stretch& s, const PieceState& first, const PieceState& second,
+                           const AdamUpdate& update) const;
   at::Tensor parameters_of(const Stretch& s) const;
   at::Tensor gradients_of(const Stretch& s) const;  // multiplied by gradient_scale
-  at::Tensor state_of(const State& state, const Stretch& s) const;
+  at::Tensor state_of(const PieceState& state, const Stretch& s) const;
 
   DataParallel& model() const { return model_; }
-  const std::vector<Slot>& slots() const { return slots_; }
-  const at::Tensor& tensor_of(const Slot& slot) const {
-    return model_.tensors()[static_cast<std::size_t>(slot.parameter)];
-  }
-  const std::string& name_of(const Slot& slot) const {
-    return model_.parameters()[static_cast<std::size_t>(slot.parameter)].name;
-  }
-  void set_kind(std::size_t slot, int kind) { slots_[slot].kind = kind; }
+  const std::vector<ShardPiece>& pieces() const { return pieces_; }
+  bool is_sharded() const { return model_.plan().shards > 1; }
+  // Collective where sharded: numbers to which each rank has added its shard's part.
+  void sum_over_shards(const at::Tensor& sums) const;
+  // What parameters, gradients and state are computed in.
+  at::TensorOptions computing_options() const;
 
  private:
-  bool is_updated(const Slot& slot) const { return model_.has_gradient()[static_cast<std::size_t>(slot.parameter)]; }
+  bool is_updated(int parameter) const { return model_.has_gradient()[static_cast<std::size_t>(parameter)]; }
+  std::int64_t place_in(const PieceState& state, const Stretch& s) const {
+    return state.begin(s.piece) + s.offset - pieces_[s.piece].offset;
+  }
+  void widen();
+  void narrow();
 
   DataParallel& model_;
   std::string name_;
   double learning_rate_;
   double gradient_scale_ = 1;
-  std::vector<Slot> slots_;  // in the order of the flat buffers
+  std::vector<ShardPiece> pieces_;           // that this rank updates
+  std::vector<ParameterSettings> settings_;  // per parameter, as the next two
+  std::vector<int> kinds_;
   at::Tensor step_tensor_;
-  std::int64_t* steps_;  // per parameter
-  std::deque<State> states_;
+  std::int64_t* steps_;
+  std::deque<PieceState> states_;
+  PieceState* master_ = nullptr;         // null unless parameters are 16 bits wide
+  at::Tensor wide_gradients_;            // as master_
+  std::vector<std::uint32_t> versions_;  // per parameter, when master_ was equal to it
   bool on_cpu_, is_float_;
   void* parameter_data_;
-  const void* gradient_data_;
+  void* gradient_data_;
 };
 
 template <typename Function>
 void Optimizer::for_each_stretch(bool merge, const Function& f) const {
   Stretch stretch;
-  const auto steps_of = [&](const Slot& slot) { return steps_[slot.parameter]; };
-  for (std::size_t i = 0; i < slots_.size(); ++i) {
-    const Slot& slot = slots_[i];
-    if (!is_updated(slot)) continue;
+  for (std::size_t i = 0; i < pieces_.size(); ++i) {
+    const ShardPiece& piece = pieces_[i];
+    if (!is_updated(piece.parameter)) continue;
+    const auto parameter = static_cast<std::size_t>(piece.parameter);
     if (stretch.count > 0) {
-      const Slot& before = slots_[i - 1];
-      const Slot& first = slots_[stretch.slot];
-      if (merge && is_updated(before) && slot.kind == first.kind && slot.settings == first.settings &&
-          steps_of(slot) == steps_of(first)) {
-        stretch.count = slot.offset + slot.count - stretch.offset;
+      const ShardPiece& before = pieces_[i - 1];
+      const auto first = static_cast<std::size_t>(stretch.parameter);
+      if (merge && is_updated(before.parameter) && before.offset + before.room == piece.offset &&
+          kinds_[parameter] == kinds_[first] && settings_[parameter] == settings_[first] &&
+          steps_[parameter] == steps_[first]) {
+        stretch.count = piece.offset + piece.count - stretch.offset;
         continue;
       }
       f(static_cast<const Stretch&>(stretch));
     }
-    stretch = {.slot = i,
-               .offset = slot.offset,
-               .count = slot.count,
-               .learning_rate = learning_rate_ * slot.settings.learning_rate_factor,
-               .weight_decay = slot.settings.weight_decay,
+    stretch = {.piece = i,
+               .parameter = piece.parameter,
+               .offset = piece.offset,
+               .count = piece.count,
+               .learning_rate = learning_rate_ * settings_[parameter].learning_rate_factor,
+               .weight_decay = settings_[parameter].weight_decay,
                .gradient_scale = gradient_scale_,
-               .step = steps_of(slot) + 1};
+               .step = steps_[parameter] + 1};
   }
   if (stretch.count > 0) f(static_cast<const Stretch&>(stretch));
 }

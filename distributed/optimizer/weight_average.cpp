@@ -1,59 +1,91 @@
 #include "lockstep/distributed/optimizer/weight_average.h"
 
-#include <ATen/ops/empty_like.h>
 #include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
 
 #include "lockstep/core/error.h"
-#include "lockstep/distributed/gradients/flat_buffers.h"
 
 namespace lockstep {
+namespace {
+
+at::ScalarType averaging_type(DataParallel& model) {
+  const auto& parameters = model.flat_parameters();
+  return parameters.element_size() == 2 ? at::kFloat : parameters.scalar_type();
+}
+
+}  // namespace
 
 WeightAverage::WeightAverage(DataParallel& model, WeightAverageOptions options)
     : model_(model),
       options_(options),
-      average_(at::empty_like(model.flat_parameters()).zero_()),
+      pieces_(pieces_of(model.plan(), model.shard())),
+      average_(model, pieces_, "ema", std::vector<bool>(model.parameters().size(), true), averaging_type(model)),
       updates_(at::zeros({}, at::kLong)) {
   if (options_.decay >= 0 && options_.decay < 1) return;
   fail(ErrorKind::usage, "the decay of the averaged weights is " + std::to_string(options_.decay) +
                              ", it must be at least 0 and below 1");
 }
 
+template <typename Function>
+void WeightAverage::for_each_part(const Function& f) {
+  const auto& weights = model_.flat_parameters();
+  const auto& average = average_.values();
+  for (std::size_t first = 0; first < pieces_.size();) {  // neighbours at once
+    std::size_t last = first;
+    while (last + 1 < pieces_.size() && pieces_[last].offset + pieces_[last].room == pieces_[last + 1].offset) ++last;
+    const auto begin = pieces_[first].offset, count = pieces_[last].offset + pieces_[last].count - begin;
+    f(weights.narrow(0, begin, count), average.narrow(0, average_.begin(first), count));
+    first = last + 1;
+  }
+}
+
 void WeightAverage::update() {
   const c10::AutoGradMode no_graph(false);
   auto& updates = *updates_.mutable_data_ptr<std::int64_t>();
-  if (updates == 0) {
-    average_.copy_(model_.flat_parameters());
-  } else {
-    const auto t = static_cast<double>(updates);
-    const double decay = options_.warms_up ? std::min(options_.decay, (1 + t) / (10 + t)) : options_.decay;
-    average_.lerp_(model_.flat_parameters(), 1 - decay);
-  }
+  const auto t = static_cast<double>(updates);
+  const double decay = options_.warms_up ? std::min(options_.decay, (1 + t) / (10 + t)) : options_.decay;
+  for_each_part([&](const at::Tensor& weights, const at::Tensor& average) {
+    if (updates == 0) {
+      average.copy_(weights);
+    } else {
+      average.lerp_(weights.to(average.scalar_type()), 1 - decay);
+    }
+  });
   ++updates;
 }
 
-void WeightAverage::exchange() {
-  if (*updates_.const_data_ptr<std::int64_t>() == 0) return;
+// The weights are kept whole, so that putting them back needs no other rank.
+WeightAverage::Swapped::Swapped(WeightAverage& parent) : parent_(parent) {
+  if (*parent_.updates_.const_data_ptr<std::int64_t>() == 0) return;
   const c10::AutoGradMode no_graph(false);
-  const auto kept = model_.flat_parameters().detach().clone();
-  model_.flat_parameters().copy_(average_);
-  average_.copy_(kept);
+  weights_ = parent_.model_.flat_parameters().detach().clone();
+  parent_.for_each_part([](const at::Tensor& weights, const at::Tensor& average) { weights.copy_(average); });
+  parent_.model_.gather_shards(parent_.model_.flat_parameters());
 }
 
-WeightAverage::Swapped::Swapped(WeightAverage& parent) : parent_(parent) { parent_.exchange(); }
-WeightAverage::Swapped::~Swapped() { parent_.exchange(); }
+WeightAverage::Swapped::~Swapped() {
+  const c10::AutoGradMode no_graph(false);
+  if (weights_.defined()) parent_.model_.flat_parameters().copy_(weights_);
+}
 
-std::vector<std::pair<std::string, at::Tensor>> WeightAverage::state() {
-  std::vector<std::pair<std::string, at::Tensor>> named(model_.parameters().size() + 1);
-  named[0] = {"ema.updates", updates_};
-  for (const auto& bucket : model_.plan().buckets)
-    for (const auto& slot : bucket.slots)
-      named[static_cast<std::size_t>(slot.parameter) + 1] = {
-          "ema." + model_.parameters()[static_cast<std::size_t>(slot.parameter)].name,
-          slot_view(average_, slot, model_.tensors()[static_cast<std::size_t>(slot.parameter)])};
+NamedTensors WeightAverage::state() {
+  NamedTensors named = {{"ema.updates", updates_}};
+  average_.append_state(named);
   return named;
+}
+
+NamedTensors WeightAverage::state_form() {
+  NamedTensors named = {{"ema.updates", updates_}};
+  average_.append_form(named);
+  return named;
+}
+
+void WeightAverage::load_state(const NamedTensors& values) {
+  for (const auto& [name, value] : values)
+    if (name == "ema.updates") updates_.copy_(value);
+  average_.load(values);
 }
 
 }  // namespace lockstep

@@ -3,12 +3,9 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <cstdint>
-#include <string>
-#include <utility>
-#include <vector>
-
 #include "lockstep/distributed/gradients/data_parallel.h"
+#include "lockstep/distributed/optimizer/piece_state.h"
+#include "lockstep/distributed/optimizer/stateful.h"
 
 namespace lockstep {
 
@@ -20,8 +17,9 @@ struct WeightAverageOptions {
 };
 
 // average += (1 - decay) * (weights - average), the first time a copy. One pass over the flat buffer. Buffers of the
-// model (batch-norm statistics) are not averaged: they are the model's current ones, as in swa_utils by default.
-class WeightAverage {
+// model (batch-norm statistics) are not averaged: they are the model's current ones, as in swa_utils by default. Of
+// 16-bit weights the average is float32. In a sharded model each rank keeps the average of its shard.
+class WeightAverage : public Stateful {
  public:
   // Throws Failure(usage) unless 0 <= decay < 1. The model outlives it.
   WeightAverage(DataParallel& model, WeightAverageOptions options);
@@ -29,7 +27,8 @@ class WeightAverage {
   // After an optimizer step. Not while a Swapped lives.
   void update();
 
-  // While alive, the model has the averaged weights (where there was an update): to evaluate or to write them.
+  // While alive, the model has the averaged weights (where there was an update): to evaluate or to write them. Making it
+  // is collective where the model is sharded.
   class [[nodiscard]] Swapped {
    public:
     explicit Swapped(WeightAverage& parent);
@@ -39,18 +38,24 @@ class WeightAverage {
 
    private:
     WeightAverage& parent_;
+    at::Tensor weights_;  // undefined when nothing was swapped
   };
   Swapped swap() { return Swapped(*this); }
 
-  // For checkpoints, as Optimizer::state(): "ema.updates" and "ema.<name>".
-  std::vector<std::pair<std::string, at::Tensor>> state();
+  // "ema.updates" and "ema.<name>".
+  NamedTensors state() override;
+  NamedTensors state_form() override;
+  void load_state(const NamedTensors& values) override;
 
  private:
-  void exchange();
+  // f(weights, average) for all that this rank has.
+  template <typename Function>
+  void for_each_part(const Function& f);
 
   DataParallel& model_;
   WeightAverageOptions options_;
-  at::Tensor average_;  // flat
+  const std::vector<ShardPiece> pieces_;
+  PieceState average_;
   at::Tensor updates_;  // int64 scalar on the CPU
 };
 

@@ -37,7 +37,7 @@ GradientGuard::Verdict GradientGuard::operator()(DataParallel& model, std::int64
   return verdict;
 }
 
-std::vector<std::pair<std::string, at::Tensor>> GradientGuard::state() {
+NamedTensors GradientGuard::state() {
   if (!watch_) return {};
   auto& values = watch_->state();
   return {{"outliers.norms", at::from_blob(values.data(), {static_cast<std::int64_t>(values.size())}, at::kDouble)}};

@@ -3,12 +3,10 @@
 
 #include <cstdint>
 #include <optional>
-#include <string>
-#include <utility>
-#include <vector>
 
 #include "lockstep/distributed/gradients/data_parallel.h"
 #include "lockstep/distributed/optimizer/outlier_watch.h"
+#include "lockstep/distributed/optimizer/stateful.h"
 
 namespace lockstep {
 
@@ -21,7 +19,7 @@ struct GuardOptions {
 // A norm that is not finite: with skip_outliers the step is left out; else it ends the training where clipping has
 // computed the norm on the CPU. On a GPU, clipping alone does not look at the norm, because the host would have to wait
 // for it: NaN goes through and the loss of the next step tells. Every rank decides alike, gradients being equal.
-class GradientGuard {
+class GradientGuard : public Stateful {
  public:
   explicit GradientGuard(GuardOptions options);
 
@@ -33,8 +31,8 @@ class GradientGuard {
   // After the synchronisation. step: its number, for messages. Throws Failure(usage) as said above.
   Verdict operator()(DataParallel& model, std::int64_t step);
 
-  // For checkpoints: "outliers.norms", a view.
-  std::vector<std::pair<std::string, at::Tensor>> state();
+  // "outliers.norms"
+  NamedTensors state() override;
 
  private:
   GuardOptions options_;

@@ -57,13 +57,11 @@ TrainLoop::TrainLoop(Session& session, const TrainConfig& config, TrainingTask t
   resume();
 }
 
-// What a checkpoint is made of; views.
+// What a checkpoint is made of.
 LiveState TrainLoop::live() {
-  NamedTensors state = optimizer_->state();
-  const auto add = [&](NamedTensors more) { state.insert(state.end(), more.begin(), more.end()); };
-  add(guard_.state());
-  if (average_) add(average_->state());
-  return {session_, task_.module, model_, std::move(state), optimizer_->learning_rate(), task_.train, meter_};
+  std::vector<Stateful*> parts = {optimizer_.get(), &guard_};
+  if (average_) parts.push_back(&*average_);
+  return {session_, task_.module, model_, std::move(parts), optimizer_->learning_rate(), task_.train, meter_};
 }
 
 TrainingLength TrainLoop::plan(ScheduleUnit unit, SamplePosition position) const {

@@ -132,13 +132,16 @@ Checkpoint capture(LiveState& live) {
   const Session& session = live.session;
   const NamedTensors states = generator_states(session.device());
   const at::Tensor all = gather_on_rank_0(session, pack(states, live.meter.sums()));
+  NamedTensors optimizer;
+  for (Stateful* part : live.optimizer)
+    for (auto& entry : part->state()) optimizer.push_back(std::move(entry));
   Checkpoint checkpoint;
   if (session.rank() != 0) return checkpoint;
   checkpoint.position = live.source.position();
   checkpoint.learning_rate = live.learning_rate;
   unpack(all, states, checkpoint);
   checkpoint.state_dict = copies(state_dict(live.module));
-  checkpoint.optimizer = copies(live.optimizer);
+  checkpoint.optimizer = copies(optimizer);
   return checkpoint;
 }
 
@@ -172,12 +175,14 @@ void share(Session& session, Checkpoint& checkpoint) {
 
 void apply(const Checkpoint& checkpoint, LiveState& live, std::uint64_t seed, const std::string& origin) {
   const auto state = state_dict(live.module);
-  const auto& optimizer = live.optimizer;
+  NamedTensors optimizer;
+  for (Stateful* part : live.optimizer)
+    for (auto& entry : part->state_form()) optimizer.push_back(std::move(entry));
   require_same_form(state, checkpoint.state_dict, origin);
   require_same_form(optimizer, checkpoint.optimizer, origin + ", optimizer");
   require_fitting(checkpoint, live, origin);
   copy_into(state, checkpoint.state_dict, origin);
-  copy_into(optimizer, checkpoint.optimizer, origin + ", optimizer");
+  for (Stateful* part : live.optimizer) part->load_state(checkpoint.optimizer);
   live.source.seek(checkpoint.position);
 
   const int rank = live.session.rank();

@@ -3,10 +3,12 @@
 
 #include <map>
 #include <string>
+#include <vector>
 
 #include "lockstep/data/batch.h"
 #include "lockstep/distributed/checkpoint/checkpoint.h"
 #include "lockstep/distributed/gradients/data_parallel.h"
+#include "lockstep/distributed/optimizer/stateful.h"
 #include "lockstep/distributed/session/rank_seed.h"
 #include "lockstep/distributed/session/session.h"
 #include "lockstep/distributed/training/loss_meter.h"
@@ -18,7 +20,7 @@ struct LiveState {
   Session& session;
   torch::nn::Module& module;
   DataParallel& model;
-  NamedTensors optimizer;  // views: its state, and that of what goes with it (averaged weights)
+  std::vector<Stateful*> optimizer;  // it, and what goes with it (averaged weights)
   double learning_rate = 0;
   BatchSource& source;
   LossMeter& meter;

@@ -184,7 +184,7 @@ TEST_F(DataParallelRanks, MicroBatchesUnderNoSyncCountOnce) {
         backward();
       }
     }
-    return parallel.flat_gradients().narrow(0, 0, parallel.plan().value_count).clone();
+    return parallel.flat_gradients().narrow(0, 0, parallel.plan().total_count).clone();
   };
   EXPECT_TRUE(at::allclose(run(3), run(1), 1e-5, 1e-7));
 }

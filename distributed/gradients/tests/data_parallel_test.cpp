@@ -42,7 +42,7 @@ TEST(DataParallel, ParametersBecomeViewsAndKeepTheirValues) {
   const auto before = seeded_chain()->parameters();
   DataParallel parallel(*module, self);
   const auto* begin = parallel.flat_parameters().const_data_ptr<float>();
-  const auto* end = begin + parallel.plan().value_count;
+  const auto* end = begin + parallel.plan().total_count;
   const auto now = module->parameters();
   for (std::size_t i = 0; i < now.size(); ++i) {
     EXPECT_TRUE(at::equal(now[i], before[i]));
@@ -126,10 +126,13 @@ TEST(DataParallel, AGradientOfTheOtherRankArrivesWhereThisOneHadNone) {
   parallel.zero_grad();
   mirror.on_all_reduce = [&](Buffer buffer) {  // the other rank used b, with a gradient of 6: the mean is 3
     auto* values = static_cast<float*>(buffer.data);
+    if (buffer.count == 6) {  // the flags
+      for (int parameter : {2, 3}) values[parameter] = 1;
+      return;
+    }
     for (const auto& slot : parallel.plan().buckets[0].slots) {
       if (slot.parameter == 2 || slot.parameter == 3) std::fill_n(values + slot.offset, slot.count, 3.0f);
     }
-    for (int parameter : {2, 3}) values[parallel.plan().value_count + parameter] = 0.5f;
   };
   module->forward(input(), true).square().sum().backward();
   EXPECT_EQ(parallel.has_gradient(), std::vector<bool>(6, true));
@@ -145,7 +148,7 @@ TEST(DataParallel, SynchronizeWithoutABackwardSendsZeros) {
   mirror.events.clear();
   parallel.synchronize();
   parallel.synchronize();
-  EXPECT_EQ(mirror.events.size(), 1u);
+  EXPECT_EQ(mirror.events.size(), 2u) << "a bucket, and who used what";
   EXPECT_EQ(parallel.flat_gradients().narrow(0, 0, 3).abs().sum().item<float>(), 0);
   EXPECT_FALSE(module->a->weight.grad().defined());
 }
@@ -168,10 +171,11 @@ TEST(DataParallel, ABucketStartsWhileBackwardGoesOn) {
   const auto reduced = [&](int bucket) {
     return "all_reduce " + std::to_string(parallel.plan().buckets[bucket].count) + " average";
   };
-  ASSERT_EQ(mirror.events.size(), 4u);
+  ASSERT_EQ(mirror.events.size(), 5u);
   EXPECT_EQ(mirror.events[0], reduced(0));
-  EXPECT_EQ(std::count(mirror.events.begin() + 1, mirror.events.end() - 1, reduced(1)), 1);
-  EXPECT_EQ(mirror.events[3], "backward returned");
+  EXPECT_EQ(std::count(mirror.events.begin() + 1, mirror.events.end() - 2, reduced(1)), 1);
+  EXPECT_EQ(mirror.events[3], "all_reduce 6 sum") << "who used which parameter";
+  EXPECT_EQ(mirror.events[4], "backward returned");
 }
 
 TEST(DataParallel, BucketsStartInPlanOrderEvenWhenFilledInAnother) {
@@ -184,6 +188,7 @@ TEST(DataParallel, BucketsStartInPlanOrderEvenWhenFilledInAnother) {
   std::vector<std::string> expected;
   for (const auto& bucket : parallel.plan().buckets)
     expected.push_back("all_reduce " + std::to_string(bucket.count) + " average");
+  expected.push_back("all_reduce 6 sum");
   EXPECT_EQ(mirror.events, expected);
   EXPECT_EQ(parallel.last_sync().bytes, parallel.plan().total_count * 4);
 }

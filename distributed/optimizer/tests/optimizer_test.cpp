@@ -145,7 +145,7 @@ TEST_P(EveryOptimizer, PaddingStaysZero) {
   auto& flat = training.parallel.flat_parameters();
   double inside = 0;
   for (const auto& p : training.net.parameters()) inside += p.detach().abs().sum().item<double>();
-  EXPECT_NEAR(flat.narrow(0, 0, training.parallel.plan().value_count).detach().abs().sum().item<double>(), inside,
+  EXPECT_NEAR(flat.narrow(0, 0, training.parallel.plan().total_count).detach().abs().sum().item<double>(), inside,
               1e-4);
 }
 

@@ -174,7 +174,7 @@ TEST(TrainingState, GoesOnAsIfNothingHadHappened) {
   Training first(communicator, samples, 8, 1);
   first.step(1);
   first.step(2);
-  LiveState live{session(), *first.net, first.model, first.optimizer.state(), 0.1, first.source, first.meter};
+  LiveState live{session(), *first.net, first.model, {&first.optimizer}, 0.1, first.source, first.meter};
   Checkpoint saved = capture(live);
   saved.step = 2;
   const float drawn = at::randn({1}).item<float>();
@@ -182,7 +182,7 @@ TEST(TrainingState, GoesOnAsIfNothingHadHappened) {
   const LossSums sums = first.meter.sums();
 
   Training second(communicator, samples, 8, 1);
-  LiveState other{session(), *second.net, second.model, second.optimizer.state(), 0.1, second.source, second.meter};
+  LiveState other{session(), *second.net, second.model, {&second.optimizer}, 0.1, second.source, second.meter};
   share(session(), saved);
   apply(saved, other, 0, "test");
   EXPECT_EQ(at::randn({1}).item<float>(), drawn) << "random numbers go on";
@@ -222,7 +222,7 @@ TEST(TrainingState, EveryRankGetsAllOfIt) {
 
 TEST(TrainingState, OnlyRankZeroHoldsTheWholeState) {
   Training training(session().communicator(), Samples(40), 8, 1);
-  LiveState live{session(), *training.net,   training.model, training.optimizer.state(),
+  LiveState live{session(), *training.net,   training.model, {&training.optimizer},
                  0.1,       training.source, training.meter};
   const Checkpoint saved = capture(live);
   const bool owner = session().rank() == 0;
@@ -288,7 +288,7 @@ TEST(TrainingState, StatisticsOfNormalisationsGoOn) {
   Part first(communicator, samples), second(communicator, samples);
   first.step(1);
   first.step(2);
-  LiveState live{session(), *first.net, first.model, first.optimizer.state(), 0.1, first.source, first.meter};
+  LiveState live{session(), *first.net, first.model, {&first.optimizer}, 0.1, first.source, first.meter};
   Checkpoint saved = capture(live);
   saved.step = 2;
   first.step(3);
@@ -298,7 +298,7 @@ TEST(TrainingState, StatisticsOfNormalisationsGoOn) {
   session().broadcast_text(of_rank_0);
   EXPECT_EQ(expected, of_rank_0) << "every rank has tested the same model";
 
-  LiveState other{session(), *second.net, second.model, second.optimizer.state(), 0.1, second.source, second.meter};
+  LiveState other{session(), *second.net, second.model, {&second.optimizer}, 0.1, second.source, second.meter};
   share(session(), saved);
   apply(saved, other, 0, "test");
   second.step(3);
@@ -309,7 +309,7 @@ TEST(TrainingState, StatisticsOfNormalisationsGoOn) {
 TEST(TrainingState, AnotherNumberOfRanksContinuesTheSums) {
   const Samples samples(40);
   Training training(session().communicator(), samples, 8, 1);
-  LiveState live{session(), *training.net,   training.model, training.optimizer.state(),
+  LiveState live{session(), *training.net,   training.model, {&training.optimizer},
                  0.1,       training.source, training.meter};
   training.step(1);
   Checkpoint saved = capture(live);
@@ -326,7 +326,7 @@ TEST(TrainingState, AnotherNumberOfRanksContinuesTheSums) {
 TEST(TrainingState, WhatDoesNotFitChangesNothing) {
   const Samples samples(40);
   Training training(session().communicator(), samples, 8, 1);
-  LiveState live{session(), *training.net,   training.model, training.optimizer.state(),
+  LiveState live{session(), *training.net,   training.model, {&training.optimizer},
                  0.1,       training.source, training.meter};
   training.step(1);
   Checkpoint sound = capture(live);
