@@ -6,8 +6,6 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <string>
-#include <utility>
 #include <vector>
 
 #include "lockstep/distributed/communicator/communicator.h"
@@ -49,9 +47,6 @@ class BucketReduction {
 
   // Handed to collectives in one synchronisation of everything.
   virtual std::int64_t bytes() const = 0;
-
-  // State of this rank that a resumed training would have to have, or it goes on a little differently; views.
-  virtual std::vector<std::pair<std::string, at::Tensor>> state() { return {}; }
 };
 
 using MakeReduction = std::function<std::unique_ptr<BucketReduction>(const ReductionInput&)>;

@@ -7,9 +7,9 @@
 
 namespace lockstep {
 
-// While alive, and with "bf16", operations that gain from it (matrix products, convolutions) run in bfloat16;
-// parameters, their gradients and the optimizer stay float32, and bfloat16 has float32's range, so no loss scaling is
-// needed. "fp32": does nothing.
+// While alive, and with "bf16" or "fp16", operations that gain from it (matrix products, convolutions) run in bfloat16
+// or float16; parameters, their gradients and the optimizer stay float32. bfloat16 has float32's range; float16 has not:
+// its losses are scaled (loss_scaler.h). "fp32": does nothing.
 class AutocastScope {
  public:
   AutocastScope(const std::string& precision, c10::Device device);

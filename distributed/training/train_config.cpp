@@ -16,6 +16,11 @@ std::optional<Error> contradiction(const TrainConfig& config) {
                  "both --batch-size and --global-batch-size are given",
                  {},
                  "give the samples per rank or those of all ranks together, not both"};
+  if (config.loss_scale && config.precision != "fp16")
+    return Error{ErrorKind::usage,
+                 "--loss-scale is given, --precision is " + config.precision,
+                 {},
+                 "only float16 needs a loss scale: leave it out, or give --precision fp16"};
   if (auto wrong = optimizer_problem(config)) return wrong;
   return {};
 }

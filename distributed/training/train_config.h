@@ -56,11 +56,15 @@ struct TrainConfig {
 
   std::uint64_t seed = 0;
   bool deterministic = false;
-  std::string precision = "fp32";  // fp32; bf16: autocast on the CPU
+  std::string precision = "fp32";    // fp32; bf16 and fp16: autocast
+  std::optional<double> loss_scale;  // fp16: in the beginning
   std::string device = "auto";
   int threads = 1;
   std::string communicator = "auto";
-  double bucket_mb = 25;  // MiB of gradients that travel in one all_reduce
+  double bucket_mb = 25;          // MiB of gradients that travel in one all_reduce
+  bool shard_optimizer = false;   // ZeRO-1
+  std::string compress = "none";  // how gradients travel: none, bf16, fp16, powersgd
+  std::int64_t powersgd_rank = 4;
 
   std::int64_t log_every = 2000;      // mini-batches
   std::int64_t eval_every = 0;        // steps; 0: at epoch ends

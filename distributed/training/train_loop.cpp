@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "lockstep/distributed/session/versions.h"
+#include "lockstep/distributed/gradients/power_sgd.h"
 #include "lockstep/distributed/training/chosen_optimizer.h"
 #include "lockstep/distributed/training/resume.h"
 #include "lockstep/distributed/training/small_sums.h"
@@ -30,6 +31,21 @@ std::filesystem::path outputs_of(Session& session) {
   return session.rank() == 0 ? session.run().outputs_directory() : std::filesystem::path();
 }
 
+DataParallelOptions parallel_options(const TrainConfig& config) {
+  DataParallelOptions options{.bucket_bytes = static_cast<std::int64_t>(config.bucket_mb * (1 << 20)),
+                              .shard_optimizer = config.shard_optimizer};
+  if (config.compress == "bf16") options.reduction = reduce_in_16_bits(at::kBFloat16);
+  if (config.compress == "fp16") options.reduction = reduce_in_16_bits(at::kHalf);
+  if (config.compress == "powersgd") options.reduction = reduce_by_power_sgd({.rank = config.powersgd_rank});
+  return options;
+}
+
+GuardOptions guard_options(const TrainConfig& config) {
+  GuardOptions options{config.clip_norm, config.skip_outliers, config.outlier_window, {}};
+  if (config.precision == "fp16") options.loss_scale = LossScalerOptions{.initial = config.loss_scale.value_or(65536)};
+  return options;
+}
+
 std::int64_t rounded_up(std::int64_t a, std::int64_t b) { return a / b + (a % b != 0); }
 
 }  // namespace
@@ -39,10 +55,9 @@ TrainLoop::TrainLoop(Session& session, const TrainConfig& config, TrainingTask t
       config_(config),
       task_(std::move(task)),
       store_(outputs_of(session) / "checkpoints"),
-      model_(task_.module, session.communicator(),
-             {.bucket_bytes = static_cast<std::int64_t>(config.bucket_mb * (1 << 20))}),
+      model_(task_.module, session.communicator(), parallel_options(config)),
       optimizer_(session.agree([&] { return make_optimizer(config_, model_); })),
-      guard_({config.clip_norm, config.skip_outliers, config.outlier_window}),
+      guard_(guard_options(config)),
       train_step_({task_.forward, model_, *optimizer_, task_.train, meter_, session.device(), config.precision,
                    config.accumulate, &guard_}),
       report_(session.run(), session.rank() == 0),
@@ -98,6 +113,8 @@ void TrainLoop::announce() {
   if (!resumed_from_.empty())
     report_.line("resumed from " + resumed_from_ + ": epoch " + std::to_string(epoch_ + 1) + ", " + grouped(step_) +
                  " steps done");
+  if (!resumed_from_.empty() && config_.compress == "powersgd")
+    report_.line("powersgd begins anew: what earlier steps had not yet sent is not in checkpoints");
   if (length_.unit.samples != cut_.step_samples())
     report_.line("the batch is " + grouped(cut_.step_samples()) + " samples, it was " + grouped(length_.unit.samples) +
                  " when the training began: " +
@@ -132,8 +149,7 @@ void TrainLoop::after_step(const StepResult& result, double seconds, std::int64_
   }
   clock_.add(seconds, result.global_samples, result.exposed_seconds);
   if (result.gradients.skip) {
-    report_.line("step " + std::to_string(step_) + " is left out: the norm of its gradients is " +
-                 std::to_string(*result.gradients.norm));
+    report_.line("step " + std::to_string(step_) + " is left out: " + result.gradients.reason);
   } else if (average_) {
     average_->update();
   }

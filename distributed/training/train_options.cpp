@@ -109,12 +109,22 @@ void add_machine(OptionTable<TrainConfig>& table) {
             one_of({"auto", "cpu", "cuda"}));
   table.add("threads", &TrainConfig::threads, "N", "computing threads of each rank; 0 leaves LibTorch's choice",
             at_least(0));
-  table.add("precision", &TrainConfig::precision, "TYPE", "fp32, or bf16 (autocast; weights stay fp32)",
-            one_of({"fp32", "bf16"}));
+  table.add("precision", &TrainConfig::precision, "TYPE",
+            "fp32, or bf16 or fp16 (autocast; weights stay fp32; fp16 scales the loss)",
+            one_of({"fp32", "bf16", "fp16"}));
+  table.add("loss-scale", &TrainConfig::loss_scale, "X",
+            "fp16: what losses are multiplied by in the beginning; it adapts itself (65536)", at_least(1.0));
   table.add("communicator", &TrainConfig::communicator, "NAME", "auto, self, mpi, shm, hierarchical or nccl",
             one_of({"auto", "self", "mpi", "shm", "hierarchical", "nccl"}));
   table.add("bucket-mb", &TrainConfig::bucket_mb, "X",
             "MiB of gradients per all_reduce; may change the last bits of a result", above(0.0));
+  table.add("shard-optimizer", &TrainConfig::shard_optimizer, "",
+            "each rank keeps the optimizer's state for its part of the weights alone (ZeRO stage 1); the same numbers");
+  table.add("compress", &TrainConfig::compress, "HOW",
+            "how gradients travel: none, bf16, fp16, or powersgd (products of thin matrices, for slow networks)",
+            one_of({"none", "bf16", "fp16", "powersgd"}));
+  table.add("powersgd-rank", &TrainConfig::powersgd_rank, "N", "powersgd: columns of the thin matrices",
+            at_least(kOne));
   table.add("seed", &TrainConfig::seed, "N", "of initial weights, sample order and random layers");
   table.add("deterministic", &TrainConfig::deterministic, "",
             "refuse operations whose result may differ between repeats");

@@ -64,8 +64,8 @@ void TrainStep::backward(const Batch& batch, std::int64_t step, std::int64_t ste
   parts_.meter.add(loss, batch.local_count, step);
   // DataParallel averages over ranks; the mean over samples needs each rank's mean weighted by its share of the
   // samples.
-  const double weight =
-      static_cast<double>(batch.local_count * parts_.model.communicator().size()) / static_cast<double>(step_samples);
+  const double weight = static_cast<double>(batch.local_count * parts_.model.communicator().size()) /
+                        static_cast<double>(step_samples) * (parts_.guard ? parts_.guard->loss_scale() : 1);
   if (weight != 1) loss = loss.mul(weight);
   loss.backward();
 }

@@ -29,9 +29,9 @@ def check_killed_ranks_resume_to_the_same_bits(program):
         compare_metrics(broken.scalars(), whole.scalars())
 
 
-# What each optimizer keeps, with clipping, outliers and averaged weights, which have state too.
+# What each optimizer keeps, with clipping, outliers, averaged weights and loss scales, which have state too.
 OPTIMIZERS = {
-    "sgd": ["--momentum", "0.8", "--nesterov"],
+    "sgd": ["--momentum", "0.8", "--nesterov", "--precision", "fp16", "--loss-scale", "1e7"],
     "adam": ["--weight-decay", "0.01"],
     "adamw": ["--beta2", "0.99", "--schedule", "one-cycle"],
     "lamb": ["--exempt-vectors", "--schedule", "linear"],
@@ -40,16 +40,20 @@ OPTIMIZERS = {
 }
 
 
+# In two attempts of which one is sharded, against one attempt that never is.
 def check_every_optimizer_goes_on_with_the_same_bits(program):
+    sharded = False
     for name, more in OPTIMIZERS.items():
         options = ["--data", SMALL, "--batch-size", "16", "--optimizer", name, "--learning-rate", "0.01", "--clip-norm", "1.5",
                    "--skip-outliers", "3", "--outlier-window", "5", "--ema-decay", "0.95", "--epochs", "2",
                    "--checkpoint-every", "5", *more]
         with Folder(program) as whole, Folder(program) as broken:
             truth = whole.summary(*options)
-            result = broken.train(*options, environment={"LOCKSTEP_FAULT": "rank=1:step=28:kind=kill"})
+            sharded = not sharded
+            first, second = [["--shard-optimizer"], []][::1 if sharded else -1]
+            result = broken.train(*options, *first, environment={"LOCKSTEP_FAULT": "rank=1:step=28:kind=kill"})
             check(result.code != 0, f"the fault did not end the job\n{result.output}")
-            resumed = broken.summary(*options, "--resume", "auto")
+            resumed = broken.summary(*options, *second, "--resume", "auto")
             check("step_" in resumed["resumed_from"], resumed["resumed_from"])
             equal(resumed["weights_sha256"], truth["weights_sha256"], f"weights by {name}")
             equal(sorted(set(broken.scalars()["train/loss"])), whole.scalars()["train/loss"], f"losses by {name}")
