@@ -100,7 +100,7 @@ TEST(TrainConfig, TheCommandLineWinsOverTheFile) {
 TEST(TrainConfig, RefusalsNameTheOptionAndWhatIsKnown) {
   EXPECT_NE(refusal({"--learning-rat", "1"}).what.find("learning-rate"), std::string::npos);
   EXPECT_NE(refusal({"--optimizer", "sdg"}).what.find("did you mean sgd"), std::string::npos);
-  EXPECT_NE(refusal({"--precision", "fp8"}).what.find("bf16"), std::string::npos);
+  EXPECT_NE(refusal({"--precision", "int4"}).what.find("bf16"), std::string::npos);
   EXPECT_NE(refusal({"--loss-scale", "8"}).what.find("--precision is fp32"), std::string::npos);
   EXPECT_NE(refusal({"--batch-size", "0"}).what.find("at least 1"), std::string::npos);
   EXPECT_NE(refusal({"--learning-rate", "-1"}).what.find("learning-rate"), std::string::npos);
