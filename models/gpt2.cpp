@@ -1,10 +1,8 @@
 #include "lockstep/models/gpt2.h"
 
-#include <ATen/ops/addmm.h>
 #include <ATen/ops/embedding.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/gelu.h>
-#include <ATen/ops/linear.h>
 #include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
 #include <torch/nn/modules/normalization.h>
@@ -14,6 +12,7 @@
 #include <vector>
 
 #include "lockstep/models/attention.h"
+#include "lockstep/models/product.h"
 
 namespace lockstep {
 namespace {
@@ -35,11 +34,7 @@ struct Projection : torch::nn::Module {
       : weight(register_parameter("weight", at::empty({in, out}))), bias(register_parameter("bias", at::zeros({out}))) {
     draw_normal(weight, deviation);
   }
-  at::Tensor forward(const at::Tensor& x) {
-    auto shape = x.sizes().vec();
-    shape.back() = bias.size(0);
-    return at::addmm(bias, x.view({-1, x.size(-1)}), weight).view(shape);
-  }
+  at::Tensor forward(const at::Tensor& x) { return affine_in_out(x, weight, bias); }
   at::Tensor weight, bias;
 };
 
@@ -131,7 +126,7 @@ void Gpt2::initialize(std::int64_t layers) {
 at::Tensor Gpt2::forward(const at::Tensor& input) {
   at::Tensor x = at::embedding(wte_->weight, input) + wpe_->weight.narrow(0, 0, input.size(1));
   for (const auto& block : blocks_) x = block->forward(x);
-  return at::linear(ln_f_->forward(x), wte_->weight);
+  return affine(ln_f_->forward(x), wte_->weight, /*bias=*/{});
 }
 
 // The files of the four published sizes are those of GPT2Model, without "transformer.", and with the masks of old

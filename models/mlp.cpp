@@ -1,9 +1,9 @@
 #include "lockstep/models/mlp.h"
 
-#include <ATen/ops/addmm.h>
 #include <ATen/ops/relu.h>
 
 #include "lockstep/models/check_input.h"
+#include "lockstep/models/product.h"
 
 namespace lockstep {
 
@@ -14,8 +14,7 @@ Mlp::Mlp(ModelInput input) {
 }
 
 at::Tensor Mlp::forward(const at::Tensor& input) {
-  const auto hidden = at::addmm(fc1->bias, input.flatten(1), fc1->weight.t()).relu_();
-  return at::addmm(fc2->bias, hidden, fc2->weight.t());
+  return affine(affine(input.flatten(1), fc1->weight, fc1->bias).relu_(), fc2->weight, fc2->bias);
 }
 
 }  // namespace lockstep

@@ -3,7 +3,6 @@
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/gelu.h>
-#include <ATen/ops/linear.h>
 #include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
 #include <torch/nn/modules/conv.h>
@@ -18,6 +17,7 @@
 
 #include "lockstep/models/attention.h"
 #include "lockstep/models/check_input.h"
+#include "lockstep/models/product.h"
 
 namespace lockstep {
 namespace {
@@ -32,7 +32,7 @@ constexpr double deviation = 0.02;  // of the initial weights
 LayerNorm make_norm() { return LayerNorm(torch::nn::LayerNormOptions({width}).eps(1e-6)); }
 
 // As Python's: LibTorch's own forward adds the bias in a second pass, which rounds differently and takes longer.
-at::Tensor connect(const Linear& layer, const at::Tensor& x) { return at::linear(x, layer->weight, layer->bias); }
+at::Tensor connect(const Linear& layer, const at::Tensor& x) { return affine(x, layer->weight, layer->bias); }
 
 // Python's trunc_normal_(tensor, std=0.02): a normal distribution cut off at -2 and 2, which is 100 deviations away, so
 // that its cumulative distribution there is 0 and 1. Drawn, as there, by the inverse of the error function.

@@ -1,9 +1,10 @@
 // One step of a model without an optimizer, for models_against_pytorch.py.
-//   model_probe MODEL SEED CHANNELS HEIGHT WIDTH CLASSES TOKENS FOLDER
-// For images TOKENS is 0; else CLASSES is the vocabulary. FOLDER holds, as raw numbers: input (float32 images or int64
-// tokens), targets (int64) and, where the model shall not keep its initial values, weights (parameters, then buffers).
-// Written there: names, a line per parameter, then per buffer; and output: initial parameters and buffers; logits and
-// loss in training mode; gradients; buffers afterwards; logits in eval mode.
+//   model_probe MODEL SEED CHANNELS HEIGHT WIDTH CLASSES TOKENS PRODUCTS FOLDER
+// PRODUCTS: "libtorch" for its matrix products everywhere, "own" for the model's choice (product.h). For images TOKENS
+// is 0; else CLASSES is the vocabulary. FOLDER holds, as raw numbers: input (float32 images or int64 tokens), targets
+// (int64) and, where the model shall not keep its initial values, weights (parameters, then buffers). Written there:
+// names, a line per parameter, then per buffer; and output: initial parameters and buffers; logits and loss in training
+// mode; gradients; buffers afterwards; logits in eval mode.
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/ops/cross_entropy_loss.h>
 #include <ATen/ops/empty.h>
@@ -15,7 +16,9 @@
 #include <iostream>
 #include <iterator>
 #include <stdexcept>
+#include <string_view>
 
+#include "lockstep/models/product.h"
 #include "lockstep/models/registry.h"
 
 namespace lockstep {
@@ -71,7 +74,8 @@ void probe(char** argument) {
   const auto number = [&](int i) { return std::stoll(argument[i]); };
   const ModelInput shape = number(7) > 0 ? ModelInput{.sequence_length = number(7), .vocabulary = number(6)}
                                          : ModelInput{number(3), number(4), number(5), number(6)};
-  const fs::path folder = argument[8];
+  if (std::string_view(argument[8]) == "libtorch") set_products_by_onednn(false);
+  const fs::path folder = argument[9];
   const auto model = make_model(argument[1], shape);
   std::vector<at::Tensor> tensors = model->parameters();
   for (const auto& buffer : model->buffers()) tensors.push_back(buffer);
@@ -99,7 +103,7 @@ void probe(char** argument) {
 }  // namespace lockstep
 
 int main(int argc, char** argv) {
-  if (argc != 9) return 2;
+  if (argc != 10) return 2;
   try {
     lockstep::probe(argv);
   } catch (const std::exception& e) {
