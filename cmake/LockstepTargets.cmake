@@ -37,9 +37,19 @@ function(lockstep_library name)
   add_library(lockstep_${name} ${arg_SOURCES})
   add_library(lockstep::${name} ALIAS lockstep_${name})
   set_target_properties(lockstep_${name} PROPERTIES EXPORT_NAME ${name})
-  target_include_directories(lockstep_${name} PUBLIC $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
-  target_link_libraries(lockstep_${name} PUBLIC $<BUILD_INTERFACE:lockstep_settings> ${arg_PUBLIC} PRIVATE ${arg_PRIVATE})
+  target_compile_features(lockstep_${name} PUBLIC cxx_std_20)
+  # Not linked to lockstep_settings: whoever uses the package must not get our warnings as errors.
+  target_compile_options(lockstep_${name} PRIVATE $<TARGET_PROPERTY:lockstep_settings,INTERFACE_COMPILE_OPTIONS>)
+  target_include_directories(lockstep_${name} PUBLIC
+    $<BUILD_INTERFACE:${PROJECT_BINARY_DIR}/include> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+  target_link_libraries(lockstep_${name} PUBLIC ${arg_PUBLIC} PRIVATE ${arg_PRIVATE})
   install(TARGETS lockstep_${name} EXPORT lockstep_targets)
+endfunction()
+
+# lockstep_install_headers(FOLDER): as include/lockstep/FOLDER, without those of its tests and programs.
+function(lockstep_install_headers folder)
+  install(DIRECTORY "${PROJECT_SOURCE_DIR}/${folder}/" DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}/lockstep/${folder}"
+    FILES_MATCHING PATTERN "*.h" PATTERN "tests" EXCLUDE PATTERN "program" EXCLUDE PATTERN "commands" EXCLUDE)
 endfunction()
 
 # lockstep_program(NAME SOURCES … LINK …): build/bin/NAME, installed.
