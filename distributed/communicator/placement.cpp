@@ -1,22 +1,16 @@
 #include "lockstep/distributed/communicator/placement.h"
 
 #include <sched.h>
-#include <unistd.h>
 
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "lockstep/core/error.h"
+#include "lockstep/core/machine.h"
 
 namespace lockstep {
 namespace {
-
-std::string host_name() {
-  char name[256] = "";
-  gethostname(name, sizeof name - 1);
-  return name;
-}
 
 void find_cores(Placement& placement) {
   cpu_set_t own;
