@@ -5,6 +5,8 @@
 #include <torch/nn/module.h>
 
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <string>
 
 namespace lockstep {
@@ -17,6 +19,20 @@ struct ModelInput {
   std::int64_t classes = 10;
   std::int64_t sequence_length = 0;  // tokens of a sample; 0: the samples are images
   std::int64_t vocabulary = 0;       // of tokens: 0 .. vocabulary - 1
+};
+
+// A layer that normalises images: a module, which its owner registers, and what it does.
+struct Norm {
+  std::shared_ptr<torch::nn::Module> module;
+  std::function<at::Tensor(const at::Tensor&)> forward;  // [n, channels, height, width], in and out
+};
+using MakeNorm = std::function<Norm(std::int64_t channels)>;
+
+// How a model is built, where that does not change what it computes on one rank.
+struct ModelOptions {
+  // In place of torch::nn::BatchNorm2d, with its names of parameters and buffers. Left out: that layer itself. Models
+  // without batch normalisation never call it.
+  MakeNorm make_norm = {};
 };
 
 class Model : public torch::nn::Module {

@@ -15,20 +15,26 @@ namespace {
 
 struct Entry {
   Samples samples;
-  std::function<std::shared_ptr<Model>(const ModelInput&)> make;
+  std::function<std::shared_ptr<Model>(const ModelInput&, const ModelOptions&)> make;
+  bool batch_norm = false;
 };
 
 template <typename T>
 Entry images() {
-  return {Samples::images, [](const ModelInput& input) { return std::make_shared<T>(input); }};
+  return {Samples::images, [](const ModelInput& input, const ModelOptions&) { return std::make_shared<T>(input); }};
 }
 
 Entry resnet(ResNetPlan plan) {
-  return {Samples::images, [plan = std::move(plan)](const ModelInput& input) { return make_resnet(plan, input); }};
+  return {Samples::images,
+          [plan = std::move(plan)](const ModelInput& input, const ModelOptions& options) {
+            return make_resnet(plan, input, options);
+          },
+          /*batch_norm=*/true};
 }
 
 Entry gpt2(Gpt2Plan plan) {
-  return {Samples::tokens, [plan = std::move(plan)](const ModelInput& input) { return make_gpt2(plan, input); }};
+  return {Samples::tokens,
+          [plan = std::move(plan)](const ModelInput& input, const ModelOptions&) { return make_gpt2(plan, input); }};
 }
 
 // A new model is one line here.
@@ -40,7 +46,8 @@ const std::map<std::string, Entry, std::less<>> entries = {
     {"resnet18", resnet({"resnet18", {2, 2, 2, 2}})},
     {"resnet34", resnet({"resnet34", {3, 4, 6, 3}})},
     {"resnet50", resnet({"resnet50", {3, 4, 6, 3}, /*bottleneck=*/true})},
-    {"vit_small", {Samples::images, make_vit_small}},
+    {"vit_small",
+     {Samples::images, [](const ModelInput& input, const ModelOptions&) { return make_vit_small(input); }}},
 };
 
 }  // namespace
@@ -58,7 +65,7 @@ std::vector<std::string> model_names(Samples samples) {
   return names;
 }
 
-std::shared_ptr<Model> make_model(std::string_view name, const ModelInput& input) {
+std::shared_ptr<Model> make_model(std::string_view name, const ModelInput& input, const ModelOptions& options) {
   const auto found = entries.find(name);
   if (found == entries.end()) throw std::invalid_argument("there is no model named '" + std::string(name) + "'");
   const Entry& entry = found->second;
@@ -68,7 +75,8 @@ std::shared_ptr<Model> make_model(std::string_view name, const ModelInput& input
                                     : "images of " + std::to_string(input.height) + "x" + std::to_string(input.width);
     throw std::invalid_argument(found->first + " takes " + (tokens ? "images" : "tokens") + ", not " + have);
   }
-  return entry.make(input);
+  if (options.make_norm && !entry.batch_norm) throw std::invalid_argument(found->first + " has no batch normalisation");
+  return entry.make(input, options);
 }
 
 }  // namespace lockstep

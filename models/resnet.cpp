@@ -15,7 +15,6 @@
 namespace lockstep {
 namespace {
 
-using torch::nn::BatchNorm2d;
 using torch::nn::Conv2d;
 
 constexpr std::int64_t smallest_side = 9;
@@ -30,36 +29,48 @@ Conv2d make(const Convolution& c) {
       torch::nn::Conv2dOptions(c.in, c.out, c.kernel).stride(c.stride).padding(c.kernel / 2).bias(/*new_bias=*/false));
 }
 
+Norm batch_norm(std::int64_t channels) {
+  const auto layer = std::make_shared<torch::nn::BatchNorm2dImpl>(channels);
+  return {layer, [layer](const at::Tensor& x) { return layer->forward(x); }};
+}
+
 // A convolution and the norm after it, owned by a module under two names.
 struct ConvNorm {
   Conv2d convolution{nullptr};
-  BatchNorm2d norm{nullptr};
+  std::function<at::Tensor(const at::Tensor&)> norm;
 
-  at::Tensor operator()(const at::Tensor& x) { return norm->forward(convolution->forward(x)); }
+  at::Tensor operator()(const at::Tensor& x) { return norm(convolution->forward(x)); }
 };
+
+// Makes both as children of `owner`, in this order, which is the order of their random draws.
+ConvNorm add_layer(torch::nn::Module& owner, const std::string& convolution_name, const std::string& norm_name,
+                   const Convolution& c, const MakeNorm& make_norm) {
+  const Conv2d convolution = owner.register_module(convolution_name, make(c));
+  const Norm norm = make_norm(c.out);
+  owner.register_module(norm_name, norm.module);
+  return {convolution, norm.forward};
+}
 
 // What a block adds to its output where their shapes differ: the children "0" and "1".
 struct Downsample : torch::nn::Module {
-  explicit Downsample(const Convolution& c)
-      : layer{register_module("0", make(c)), register_module("1", BatchNorm2d(c.out))} {}
+  Downsample(const Convolution& c, const MakeNorm& make_norm) : layer(add_layer(*this, "0", "1", c, make_norm)) {}
   ConvNorm layer;
 };
 
 // conv1 - bn1 - relu - conv2 - bn2 [- relu - conv3 - bn3], the input added, relu.
 class Block : public torch::nn::Module {
  public:
-  explicit Block(const std::vector<Convolution>& convolutions) {
+  Block(const std::vector<Convolution>& convolutions, const MakeNorm& make_norm) {
     const Convolution &first = convolutions.front(), &last = convolutions.back();
     std::int64_t stride = 1;
     for (const auto& c : convolutions) stride *= c.stride;
     // torchvision makes it before the block, and registers it after.
     std::shared_ptr<Downsample> downsample;
     if (stride != 1 || first.in != last.out)
-      downsample = std::make_shared<Downsample>(Convolution{first.in, last.out, /*kernel=*/1, stride});
+      downsample = std::make_shared<Downsample>(Convolution{first.in, last.out, /*kernel=*/1, stride}, make_norm);
     for (std::size_t i = 0; i < convolutions.size(); ++i) {
       const std::string number = std::to_string(i + 1);
-      layers_.push_back({register_module("conv" + number, make(convolutions[i])),
-                         register_module("bn" + number, BatchNorm2d(convolutions[i].out))});
+      layers_.push_back(add_layer(*this, "conv" + number, "bn" + number, convolutions[i], make_norm));
     }
     if (downsample) downsample_ = register_module("downsample", downsample);
   }
@@ -84,11 +95,11 @@ std::vector<Convolution> convolutions_of(bool bottleneck, std::int64_t in, std::
 
 class ResNet : public Model {
  public:
-  ResNet(const ResNetPlan& plan, const ModelInput& input);
+  ResNet(const ResNetPlan& plan, const ModelInput& input, const MakeNorm& make_norm);
   at::Tensor forward(const at::Tensor& input) override;
 
  private:
-  void add_layer(const ResNetPlan& plan, std::size_t number, std::int64_t& channels);
+  void add_blocks(const ResNetPlan& plan, std::size_t number, std::int64_t& channels, const MakeNorm& make_norm);
 
   const bool small_stem_;
   ConvNorm stem_;
@@ -96,14 +107,14 @@ class ResNet : public Model {
   torch::nn::Linear fc_{nullptr};
 };
 
-ResNet::ResNet(const ResNetPlan& plan, const ModelInput& input)
+ResNet::ResNet(const ResNetPlan& plan, const ModelInput& input, const MakeNorm& make_norm)
     : small_stem_(std::max(input.height, input.width) <= largest_side_of_small_stem) {
   constexpr std::int64_t width = 64;
   const Convolution stem = small_stem_ ? Convolution{input.channels, width, /*kernel=*/3, /*stride=*/1}
                                        : Convolution{input.channels, width, 7, 2};
-  stem_ = {register_module("conv1", make(stem)), register_module("bn1", BatchNorm2d(width))};
+  stem_ = add_layer(*this, "conv1", "bn1", stem, make_norm);
   std::int64_t channels = width;
-  for (std::size_t number = 1; number <= plan.blocks_of.size(); ++number) add_layer(plan, number, channels);
+  for (std::size_t number = 1; number <= plan.blocks_of.size(); ++number) add_blocks(plan, number, channels, make_norm);
   fc_ = register_module("fc", torch::nn::Linear(channels, input.classes));
   for (const auto& module : modules(/*include_self=*/false)) {
     if (auto* convolution = module->as<Conv2d>())
@@ -112,13 +123,13 @@ ResNet::ResNet(const ResNetPlan& plan, const ModelInput& input)
 }
 
 // channels: what goes in; afterwards what comes out.
-void ResNet::add_layer(const ResNetPlan& plan, std::size_t number, std::int64_t& channels) {
+void ResNet::add_blocks(const ResNetPlan& plan, std::size_t number, std::int64_t& channels, const MakeNorm& make_norm) {
   const auto layer = std::make_shared<torch::nn::Module>();
   const std::int64_t width = std::int64_t{64} << (number - 1);
   for (std::int64_t i = 0; i < plan.blocks_of[number - 1]; ++i) {
     const std::int64_t stride = number > 1 && i == 0 ? 2 : 1;
     const auto convolutions = convolutions_of(plan.bottleneck, channels, width, stride);
-    blocks_.push_back(layer->register_module(std::to_string(i), std::make_shared<Block>(convolutions)));
+    blocks_.push_back(layer->register_module(std::to_string(i), std::make_shared<Block>(convolutions, make_norm)));
     channels = convolutions.back().out;
   }
   register_module("layer" + std::to_string(number), layer);
@@ -133,9 +144,9 @@ at::Tensor ResNet::forward(const at::Tensor& input) {
 
 }  // namespace
 
-std::shared_ptr<Model> make_resnet(const ResNetPlan& plan, const ModelInput& input) {
+std::shared_ptr<Model> make_resnet(const ResNetPlan& plan, const ModelInput& input, const ModelOptions& options) {
   check_model_input(plan.name, input, smallest_side);
-  return std::make_shared<ResNet>(plan, input);
+  return std::make_shared<ResNet>(plan, input, options.make_norm ? options.make_norm : batch_norm);
 }
 
 }  // namespace lockstep

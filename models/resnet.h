@@ -21,6 +21,6 @@ struct ResNetPlan {
 // 2), as there; smaller ones, as is usual for CIFAR, through a 3x3 convolution of stride 1 and no pool. Throws
 // std::invalid_argument for images smaller than 9x9 (layer4 would see single pixels, which the batch norm of one sample
 // cannot normalise) and for counts below 1.
-std::shared_ptr<Model> make_resnet(const ResNetPlan& plan, const ModelInput& input);
+std::shared_ptr<Model> make_resnet(const ResNetPlan& plan, const ModelInput& input, const ModelOptions& options = {});
 
 }  // namespace lockstep

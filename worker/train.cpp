@@ -11,6 +11,7 @@
 
 #include "load_weights.h"
 #include "lockstep/core/nearest_names.h"
+#include "lockstep/distributed/layers/sync_batch_norm.h"
 #include "lockstep/distributed/training/progress_line.h"
 #include "lockstep/distributed/training/train_loop.h"
 #include "lockstep/distributed/training/training_state.h"
@@ -24,7 +25,15 @@ namespace fs = std::filesystem;
 
 constexpr std::int64_t kTestBatch = 64;  // samples per rank; the result does not depend on it, the speed does
 
-std::shared_ptr<Model> build_model(const Session& session, const TrainConfig& config, const ModelInput& input) {
+MakeNorm synchronised_norm(Communicator& communicator) {
+  return [&communicator](std::int64_t channels) -> Norm {
+    const auto layer = std::make_shared<SyncBatchNorm2dImpl>(channels, communicator);
+    return {layer, [layer](const at::Tensor& x) { return layer->forward(x); }};
+  };
+}
+
+std::shared_ptr<Model> build_model(const Session& session, const TrainConfig& config, const ModelInput& input,
+                                   Communicator* of_layers) {
   const auto names = model_names();
   if (std::find(names.begin(), names.end(), config.model) == names.end())
     fail(ErrorKind::usage, "there is no model \"" + config.model + "\"" + suggestion(config.model, names), {},
@@ -34,7 +43,7 @@ std::shared_ptr<Model> build_model(const Session& session, const TrainConfig& co
   at::manual_seed(config.seed);
   std::shared_ptr<Model> model;
   try {
-    model = make_model(config.model, input);
+    model = make_model(config.model, input, {.make_norm = of_layers ? synchronised_norm(*of_layers) : MakeNorm()});
   } catch (const std::invalid_argument& e) {
     fail(ErrorKind::usage, e.what(), {}, "--model " + config.model);
   }
@@ -136,8 +145,9 @@ void train(Session& session, const TrainConfig& config) {
   const TrainingData& data = *opened;
   const auto train_source = train_batches(session, config, data), test_source = test_batches(session, config, data);
   session.start_up().mark("data");
-  const auto model = session.agree([&] { return build_model(session, config, data.model_input()); });
   session.communicator();
+  const auto of_layers = config.sync_batch_norm ? session.another_communicator() : nullptr;
+  const auto model = session.agree([&] { return build_model(session, config, data.model_input(), of_layers.get()); });
   say_what_runs(session, config, data, *model);
   TrainLoop loop(session, config,
                  {.module = *model,

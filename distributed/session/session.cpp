@@ -55,6 +55,7 @@ void Session::make_communicator(CommunicatorOptions options) {
   options.cuda = device_.is_cuda();
   options.interrupted = [group = group_] { return group->failure(); };
   if (!threads_may_communicate() && options.progress_thread == "auto") options.progress_thread = "off";
+  communicator_options_ = options;
   std::optional<Error> wrong;
   try {
     communicator_ = lockstep::make_communicator(comm(), options);
@@ -65,6 +66,10 @@ void Session::make_communicator(CommunicatorOptions options) {
   agree_on([&] {
     if (wrong) throw Failure(*wrong);
   });
+}
+
+std::unique_ptr<Communicator> Session::another_communicator() const {
+  return lockstep::make_communicator(comm(), communicator_options_);
 }
 
 Session::~Session() {

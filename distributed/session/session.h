@@ -91,6 +91,9 @@ class Session {
   bool threads_may_communicate() const { return thread_level_ >= MPI_THREAD_SERIALIZED; }
   // Over all ranks of the session; made with it.
   Communicator& communicator() { return *communicator_; }
+  // A further one over all ranks, of the same kind, whose calls have an order of their own: for layers that communicate
+  // in forward and backward (layers/). Collective. It must be gone before the session ends.
+  std::unique_ptr<Communicator> another_communicator() const;
   // "Open MPI 4.1.4": the library's name and version.
   std::string mpi_version() const;
 
@@ -166,6 +169,7 @@ class Session {
 
   StartUpClock start_up_;
   std::shared_ptr<RankGroup> group_;  // shared with the communicator, which asks it whether a rank has failed
+  CommunicatorOptions communicator_options_;
   std::unique_ptr<Communicator> communicator_;
   std::optional<Run> run_;
   bool embedded_ = false, owns_mpi_ = false;

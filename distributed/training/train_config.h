@@ -61,6 +61,7 @@ struct TrainConfig {
   std::string device = "auto";
   int threads = 1;
   std::string communicator = "auto";
+  bool sync_batch_norm = false;   // statistics of batch normalisation over the samples of all ranks
   double bucket_mb = 25;          // MiB of gradients that travel in one all_reduce
   bool shard_optimizer = false;   // ZeRO-1
   std::string compress = "none";  // how gradients travel: none, bf16, fp16, powersgd

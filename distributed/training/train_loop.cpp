@@ -3,8 +3,8 @@
 #include <cmath>
 #include <cstdio>
 
-#include "lockstep/distributed/session/versions.h"
 #include "lockstep/distributed/gradients/power_sgd.h"
+#include "lockstep/distributed/session/versions.h"
 #include "lockstep/distributed/training/chosen_optimizer.h"
 #include "lockstep/distributed/training/resume.h"
 #include "lockstep/distributed/training/small_sums.h"
@@ -59,7 +59,7 @@ TrainLoop::TrainLoop(Session& session, const TrainConfig& config, TrainingTask t
       optimizer_(session.agree([&] { return make_optimizer(config_, model_); })),
       guard_(guard_options(config)),
       train_step_({task_.forward, model_, *optimizer_, task_.train, meter_, session.device(), config.precision,
-                   config.accumulate, &guard_}),
+                   config.accumulate, config.sync_batch_norm, &guard_}),
       report_(session.run(), session.rank() == 0),
       fault_(session.rank()),
       cut_(epoch_cut(task_.train, config.accumulate)) {

@@ -118,6 +118,8 @@ void add_machine(OptionTable<TrainConfig>& table) {
             one_of({"auto", "self", "mpi", "shm", "hierarchical", "nccl"}));
   table.add("bucket-mb", &TrainConfig::bucket_mb, "X",
             "MiB of gradients per all_reduce; may change the last bits of a result", above(0.0));
+  table.add("sync-batch-norm", &TrainConfig::sync_batch_norm, "",
+            "resnets: batch normalisation over the samples of all ranks, as one rank with all of them would do");
   table.add("shard-optimizer", &TrainConfig::shard_optimizer, "",
             "each rank keeps the optimizer's state for its part of the weights alone (ZeRO stage 1); the same numbers");
   table.add("compress", &TrainConfig::compress, "HOW",

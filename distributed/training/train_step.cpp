@@ -26,7 +26,7 @@ StepResult TrainStep::operator()(std::int64_t step, bool spoil) {
     const bool last = result.global_samples >= step_samples;
     std::optional<DataParallel::NoSync> only_add;  // before the last one gradients are summed here, not over the ranks
     if (!last) only_add.emplace(parts_.model);
-    if (batch_.local_count > 0) {
+    if (batch_.local_count > 0 || parts_.layers_communicate) {
       backward(batch_, step, step_samples, spoil);
     } else if (last) {
       parts_.model.synchronize();  // the others wait for this rank's part, which is zero
@@ -59,6 +59,7 @@ void TrainStep::backward(const Batch& batch, std::int64_t step, std::int64_t ste
     const AutocastScope autocast(parts_.precision, parts_.device);
     loss = parts_.forward(input);
   }
+  if (batch.local_count == 0) return loss.sum().mul(0.0).backward();  // the mean of no losses is NaN
   loss = cross_entropy(loss, target);
   if (spoil) loss = loss.mul(std::numeric_limits<double>::quiet_NaN());
   parts_.meter.add(loss, batch.local_count, step);

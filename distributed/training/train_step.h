@@ -29,7 +29,9 @@ struct StepParts {
   LossMeter& meter;
   c10::Device device;
   std::string precision = "fp32";
-  std::int64_t accumulate = 1;     // micro-batches per step
+  std::int64_t accumulate = 1;  // micro-batches per step
+  // Layers communicate (SyncBatchNorm): a rank goes through forward and backward without samples, too.
+  bool layers_communicate = false;
   GradientGuard* guard = nullptr;  // null: gradients go to the optimizer as they are
 };
 

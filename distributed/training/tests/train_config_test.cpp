@@ -72,6 +72,7 @@ TEST(TrainConfig, TheListOfOptionsIsTheAgreedOne) {
                                            "loss-scale",
                                            "communicator",
                                            "bucket-mb",
+                                           "sync-batch-norm",
                                            "shard-optimizer",
                                            "compress",
                                            "powersgd-rank",
