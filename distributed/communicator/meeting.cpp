@@ -1,11 +1,14 @@
 #include "lockstep/distributed/communicator/meeting.h"
 
-#include "lockstep/core/error.h"
+#include <utility>
+
 #include "lockstep/distributed/communicator/backoff.h"
 #include "lockstep/distributed/communicator/mpi_support.h"
 
 namespace lockstep {
 namespace {
+
+constexpr double uninterrupted_seconds = 2e-3;  // shorter waits are not worth a question
 
 bool is_complete(MPI_Request& request) {
   const auto lock = lock_mpi();
@@ -31,6 +34,9 @@ void complete(MPI_Request& request, std::string_view purpose, const Patience& pa
     if (patience.others) patience.others->push_all_but(nullptr);
     backoff.pause();
     const double waited = std::chrono::duration<double>(backoff.waited()).count();
+    if (patience.interrupted && waited > uninterrupted_seconds) {
+      if (auto error = patience.interrupted()) throw Failure(std::move(*error));
+    }
     if (waited <= patience.timeout_seconds) continue;
     fail(ErrorKind::peer_lost,
          "a rank has not come to " + std::string(purpose) + " after " + std::to_string(waited).substr(0, 5) + " s",

@@ -5,10 +5,13 @@
 
 #include <mpi.h>
 
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
+#include "lockstep/core/error.h"
 #include "lockstep/distributed/communicator/progress_registry.h"
 
 namespace lockstep {
@@ -18,10 +21,11 @@ struct Patience {
   double timeout_seconds = 600;
   bool crowded = false;  // more ranks than cores: spin less
   std::string where = {};
+  std::function<std::optional<Error>()> interrupted = {};  // as in CommunicatorOptions
 };
 
-// Returns when all ranks of `comm` have called it. Collective. Throws Failure(peer_lost) after the timeout. purpose:
-// "allocate", for its message.
+// Returns when all ranks of `comm` have called it. Collective. Throws Failure(peer_lost) after the timeout, or what
+// `interrupted` says. purpose: "allocate()", for its message.
 void meet(MPI_Comm comm, std::string_view purpose, const Patience& patience);
 
 // Waits for a request that is under way. Throws as meet() does.

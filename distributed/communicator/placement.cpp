@@ -95,7 +95,8 @@ Patience patience_of(MPI_Comm comm, const CommunicatorOptions& options) {
   MPI_Comm_rank(comm, &rank);
   return {.others = ProgressRegistry::of_process(),
           .timeout_seconds = options.timeout_seconds,
-          .where = "rank " + std::to_string(rank) + " on " + host_name()};
+          .where = "rank " + std::to_string(rank) + " on " + host_name(),
+          .interrupted = options.interrupted};
 }
 
 ProgressOptions progress_options(const Placement& placement, const CommunicatorOptions& options, bool calls_mpi) {

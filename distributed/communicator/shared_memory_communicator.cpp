@@ -82,10 +82,15 @@ void SharedMemoryCommunicator::barrier() { start(Call{}, {}, {}).wait(); }
 std::shared_ptr<DirectMemory> SharedMemoryCommunicator::allocate(std::int64_t bytes) {
   check_allocation(bytes);
   engine_->wait_until_idle();  // a peer may need this rank to complete a collective before it gets here
-  context_.region.free_unused_blocks(*memory_);
-  auto block = memory_->allocate(bytes);
-  context_.region.add_block(block);
-  return std::make_shared<SharedMemory>(std::move(block), memory_->rank());
+  try {
+    context_.region.free_unused_blocks(*memory_);
+    auto block = memory_->allocate(bytes);
+    context_.region.add_block(block);
+    return std::make_shared<SharedMemory>(std::move(block), memory_->rank());
+  } catch (const Failure& failure) {  // where a rank is missing, nothing can go on; where memory is, all know
+    if (failure.error().kind == ErrorKind::peer_lost) engine_->abort(failure.error());
+    throw;
+  }
 }
 
 CommunicatorStatistics SharedMemoryCommunicator::statistics() const {

@@ -64,13 +64,13 @@ TEST_P(FailureTest, OtherCountsAreNamedOnAllRanks) {
 
 TEST_P(FailureTest, ARankThatDoesNotComeIsMissed) {
   if (world_size() == 1) GTEST_SKIP() << "nobody to wait for";
-  const auto communicator = make(0.3);
+  const auto communicator = make(1);  // the ranks have that long to come to make() as well
   std::vector<float> data(6000, 1.0f);
   const bool absent = communicator->rank() == 1;
   if (!absent) {
     const Error error = failure_of([&] { communicator->all_reduce({data.data(), 6000}, ReduceOp::sum).wait(); });
     EXPECT_EQ(error.kind, ErrorKind::peer_lost);
-    EXPECT_NE(error.what.find("all_reduce #1 of 6000 float32 (sum) is not complete after 0.3"), std::string::npos)
+    EXPECT_NE(error.what.find("all_reduce #1 of 6000 float32 (sum) is not complete after 1."), std::string::npos)
         << error.what;
     if (GetParam().backend == "shm") {
       EXPECT_NE(error.what.find("not arrived: rank 1"), std::string::npos) << error.what;
@@ -82,6 +82,38 @@ TEST_P(FailureTest, ARankThatDoesNotComeIsMissed) {
     EXPECT_EQ(failure_of([&] { communicator->broadcast({data.data(), 6000}, 0).wait(); }).kind, ErrorKind::peer_lost);
   }
   meet();
+}
+
+// Memory is allocated together, so a rank that does not come is missed there as well: by the timeout, or at once where
+// somebody knows better. The communicator is then of no further use, and its end waits for nobody.
+TEST_P(FailureTest, AllocateMissesARankThatDoesNotCome) {
+  if (world_size() == 1) GTEST_SKIP() << "nobody to wait for";
+  if (GetParam().backend == "mpi" || GetParam().ranks_per_node == 1) GTEST_SKIP() << "memory of each rank alone";
+  for (const bool known : {false, true}) {
+    bool told = false;
+    const Error gone{ErrorKind::peer_lost, "rank 1 has thrown", {}, {}};
+    const auto communicator =
+        make_communicator(MPI_COMM_WORLD, {.backend = GetParam().backend,
+                                           .timeout_seconds = known ? 600.0 : 1.0,
+                                           .progress_thread = "off",
+                                           .ranks_per_node = GetParam().ranks_per_node,
+                                           .interrupted = [&] { return told ? std::optional(gone) : std::nullopt; }});
+    told = known;
+    const bool absent = communicator->rank() == 1;
+    const bool waits =
+        !absent && (GetParam().ranks_per_node == 0 || communicator->rank() / GetParam().ranks_per_node == 0);
+    if (waits) {
+      const Error error = failure_of([&] { communicator->allocate(1000); });
+      EXPECT_EQ(error.kind, ErrorKind::peer_lost);
+      EXPECT_NE(error.what.find(known ? "rank 1 has thrown" : "a rank has not come to allocate() after 1."),
+                std::string::npos)
+          << error.what;
+      EXPECT_TRUE(communicator->failed());
+    } else {
+      communicator->abort(gone);
+    }
+    meet();
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Backends, FailureTest,
