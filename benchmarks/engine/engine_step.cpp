@@ -9,9 +9,9 @@
 //   mpirun -n 2 --bind-to core engine_step WORKLOAD BATCH [--phases parallel,together,alone,bare] [--rounds 5]
 //   [--steps 50] [--warm-up 10] [--weights FILE]
 //
-// Prints one JSON line: per phase and round the median seconds per step of the slowest rank, the median of what of it
-// was exposed communication; and whether alone and bare end with equal weights. --weights: all parameters and buffers
-// of the parallel model at the end, float32, one after the other.
+// Prints one JSON line: per phase and round the median seconds per step of the slowest rank, the processor's time for
+// it, and what of it was exposed communication; and whether alone and bare end with equal weights. --weights: all
+// parameters and buffers of the parallel model at the end, float32, one after the other.
 #include <ATen/Parallel.h>
 #include <ATen/ops/equal.h>
 #include <mpi.h>
@@ -20,6 +20,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <ctime>
 #include <exception>
 #include <fstream>
 #include <map>
@@ -75,8 +76,15 @@ double median(std::vector<double> values) {
 }
 
 struct Seconds {
-  double step = 0, exposed = 0;
+  double step = 0, processor = 0, exposed = 0;
 };
+
+// Of this thread, which is the one that computes: what other programs take meanwhile is not in it.
+double processor_now() {
+  timespec time{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
 
 class Measurement {
  public:
@@ -106,6 +114,7 @@ class Measurement {
       for (const auto& phase : order) {
         const Seconds seconds = measure(phase, settings_.steps);
         phases[phase]["seconds"].push_back(seconds.step);
+        phases[phase]["processor"].push_back(seconds.processor);
         phases[phase]["exposed"].push_back(seconds.exposed);
       }
     }
@@ -122,24 +131,26 @@ class Measurement {
 
   // Of the slowest rank that takes part.
   Seconds measure(const std::string& phase, int steps) {
-    double medians[2] = {0, 0};
+    double medians[3] = {0, 0, 0};
     MPI_Barrier(MPI_COMM_WORLD);
     if (rank_ == 0 || phase == "parallel" || phase == "together") {
       Trainer& trainer = *trainers_.at(phase);
       for (int i = 0; i < 2; ++i) trainer.step();  // the caches are the other phases'
-      std::vector<double> seconds, exposed;
+      std::vector<double> seconds, processor, exposed;
       for (int i = 0; i < steps; ++i) {
-        const double begin = now();
+        const double begin = now(), processor_begin = processor_now();
         trainer.step();
         seconds.push_back(now() - begin);
+        processor.push_back(processor_now() - processor_begin);
         exposed.push_back(trainer.exposed_seconds());
       }
       medians[0] = median(seconds);
-      medians[1] = median(exposed);
+      medians[1] = median(processor);
+      medians[2] = median(exposed);
     }
     wait_asleep();
-    MPI_Allreduce(MPI_IN_PLACE, medians, 2, MPI_DOUBLE, MPI_MAX, MPI_COMM_WORLD);
-    return {medians[0], medians[1]};
+    MPI_Allreduce(MPI_IN_PLACE, medians, 3, MPI_DOUBLE, MPI_MAX, MPI_COMM_WORLD);
+    return {medians[0], medians[1], medians[2]};
   }
 
   // For all ranks; without spinning, which would take memory bandwidth and clock rate from the one that computes.
