@@ -99,9 +99,11 @@ void say_what_runs(Session& session, const TrainConfig& config, const TrainingDa
   std::printf("%s (%s parameters) on %s (%s training and %s test samples of %s)\n", config.model.c_str(),
               grouped(count).c_str(), data.name().c_str(), grouped(data.train_count()).c_str(),
               grouped(data.test_count()).c_str(), data.sample_text().c_str());
-  std::printf("%d rank%s on %d node%s, communicator %s, device %s\n", session.world_size(),
+  const std::string& why = session.communicator().choice().why;
+  const std::string reason = session.world_size() > 1 && !why.empty() ? " (" + why + ")" : "";
+  std::printf("%d rank%s on %d node%s, communicator %s%s, device %s\n", session.world_size(),
               session.world_size() == 1 ? "" : "s", session.node_count(), session.node_count() == 1 ? "" : "s",
-              std::string(session.communicator().name()).c_str(), session.device().str().c_str());
+              std::string(session.communicator().name()).c_str(), reason.c_str(), session.device().str().c_str());
 }
 
 // Made before anything else: a place that cannot be written shall cost no waiting. By rank 0, the only one that writes.

@@ -3,10 +3,12 @@
 #include <unistd.h>
 
 #include <charconv>
+#include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <map>
 #include <sstream>
+#include <thread>
 
 #include "lockstep/core/error.h"
 
@@ -15,7 +17,7 @@ namespace {
 
 [[noreturn]] void refuse(const std::string& text) {
   fail(ErrorKind::usage, "LOCKSTEP_FAULT is \"" + text + "\"",
-       "it reads rank=R:step=S:kind=throw, kill, exit0, nan or stop; unset it for normal work");
+       "it reads rank=R:step=S:kind=throw, kill, exit0, nan, stop or slow; unset it for normal work");
 }
 
 std::map<std::string, std::string> fields(const std::string& text) {
@@ -47,8 +49,8 @@ FaultInjection::FaultInjection(int rank) : FaultInjection(rank, from_environment
 
 FaultInjection::FaultInjection(int rank, const std::string& text) {
   if (text.empty()) return;
-  const std::map<std::string, Kind> kinds = {
-      {"throw", Kind::raise}, {"kill", Kind::kill}, {"exit0", Kind::exit0}, {"nan", Kind::nan}, {"stop", Kind::stop}};
+  const std::map<std::string, Kind> kinds = {{"throw", Kind::raise}, {"kill", Kind::kill}, {"exit0", Kind::exit0},
+                                             {"nan", Kind::nan},     {"stop", Kind::stop}, {"slow", Kind::slow}};
   std::int64_t failing_rank = 0, step = 1;
   for (const auto& [name, value] : fields(text)) {
     if (name == "rank")
@@ -75,6 +77,9 @@ bool FaultInjection::strike_now() const {
       _exit(0);
     case Kind::stop:
       std::raise(SIGSTOP);
+      break;
+    case Kind::slow:
+      std::this_thread::sleep_for(std::chrono::milliseconds(50));
       break;
     case Kind::nan:
       return true;

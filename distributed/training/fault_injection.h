@@ -11,7 +11,7 @@ namespace lockstep {
 //   step   number of the optimizer step, counted from 1 over the whole training, before which it happens (default 1)
 //   kind   throw: an exception; kill: SIGKILL to itself; exit0: leaves with status 0 without a word; nan: the loss
 //   becomes NaN;
-//          stop: SIGSTOP, so that it hangs
+//          stop: SIGSTOP, so that it hangs; slow: from then on each step takes 50 ms longer
 class FaultInjection {
  public:
   // From the environment. Throws Failure(usage) for a text that is not of this form.
@@ -19,10 +19,12 @@ class FaultInjection {
   FaultInjection(int rank, const std::string& text);
 
   // To be called before each step. Does what the text says, once its step has come; true: make this step's loss NaN.
-  bool strike(std::int64_t step) const { return step == step_ && strike_now(); }
+  bool strike(std::int64_t step) const {
+    return (step == step_ || (kind_ == Kind::slow && step_ > 0 && step > step_)) && strike_now();
+  }
 
  private:
-  enum class Kind { none, raise, kill, exit0, nan, stop };
+  enum class Kind { none, raise, kill, exit0, nan, stop, slow };
   bool strike_now() const;
   std::int64_t step_ = -1;  // never reached
   Kind kind_ = Kind::none;

@@ -184,17 +184,22 @@ void TrainLoop::close_window() {
   double sums[] = {loss.loss, static_cast<double>(loss.samples), window.seconds, window.exposed_seconds};
   sum_over_ranks(model_.communicator(), session_.device(), sums);
   meter_.reset();
+  const WaitWindow waits = waits_.take(session_, model_.communicator());
   if (sums[1] == 0) return;
   train_loss_ = sums[0] / sums[1];
   const double seconds = sums[2] / world_size;
-  report_.loss({.epoch = epoch_,
-                .batch = batches_of_epoch(),
-                .step = step_,
-                .loss = *train_loss_,
-                .learning_rate = optimizer_->learning_rate(),
-                .gradient_norm = gradient_norm_,
-                .samples_per_second = seconds > 0 ? static_cast<double>(window.samples) / seconds : 0,
-                .exposed_fraction = sums[2] > 0 ? sums[3] / sums[2] : 0});
+  report_.loss(
+      {.epoch = epoch_,
+       .batch = batches_of_epoch(),
+       .step = step_,
+       .loss = *train_loss_,
+       .learning_rate = optimizer_->learning_rate(),
+       .gradient_norm = gradient_norm_,
+       .samples_per_second = seconds > 0 ? static_cast<double>(window.samples) / seconds : 0,
+       .exposed_fraction = sums[2] > 0 ? sums[3] / sums[2] : 0,
+       .waited_fraction = seconds > 0 ? waits.waited_seconds / seconds : 0,
+       .bytes_per_step = window.steps > 0 ? static_cast<double>(waits.bytes) / static_cast<double>(window.steps) : 0,
+       .straggler = straggler_line(waits, seconds)});
 }
 
 void TrainLoop::show_progress(Clock::time_point now) {

@@ -18,6 +18,7 @@
 #include "lockstep/distributed/training/evaluation.h"
 #include "lockstep/distributed/training/fault_injection.h"
 #include "lockstep/distributed/training/loss_meter.h"
+#include "lockstep/distributed/training/rank_waits.h"
 #include "lockstep/distributed/training/step_clock.h"
 #include "lockstep/distributed/training/summary.h"
 #include "lockstep/distributed/training/train_config.h"
@@ -80,6 +81,7 @@ class TrainLoop {
   LossMeter meter_;
   TrainStep train_step_;
   StepClock clock_;
+  RankWaits waits_;
   TrainReport report_;
   FaultInjection fault_;
   const EpochCut cut_;

@@ -44,6 +44,12 @@ void TrainReport::loss(const LossPoint& point) {
   if (point.gradient_norm) run_.log("train/gradient_norm", *point.gradient_norm, point.step);
   run_.log("train/samples_per_second", point.samples_per_second, point.step);
   run_.log("train/exposed_comm_fraction", point.exposed_fraction, point.step);
+  run_.log("train/waited_fraction", point.waited_fraction, point.step);
+  run_.log("train/comm_bytes_per_step", point.bytes_per_step, point.step);
+  if (!point.straggler.empty() && point.step >= next_straggler_step_) {
+    line(point.straggler);
+    next_straggler_step_ = 2 * point.step;  // ever more seldom: it will hardly change
+  }
 }
 
 void TrainReport::evaluation(std::int64_t epoch, std::int64_t step, const Evaluation& evaluation) {

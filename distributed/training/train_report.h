@@ -23,7 +23,10 @@ struct LossPoint {
   double learning_rate = 0;
   std::optional<double> gradient_norm = {};  // of the last step, before clipping; where it was computed
   double samples_per_second = 0;
-  double exposed_fraction = 0;  // of the time in steps
+  double exposed_fraction = 0;  // of the time in steps, after backward
+  double waited_fraction = 0;   // the same, in all collectives
+  double bytes_per_step = 0;    // that rank 0 handed to collectives
+  std::string straggler = {};   // a line about the rank for which others wait, or ""
 };
 
 class TrainReport {
@@ -35,7 +38,8 @@ class TrainReport {
 
   void line(const std::string& text);
   // The tutorial's line and train/loss, train/learning_rate, train/gradient_norm (where known),
-  // train/samples_per_second, train/exposed_comm_fraction at point.step.
+  // train/samples_per_second, train/exposed_comm_fraction, train/waited_fraction, train/comm_bytes_per_step at
+  // point.step.
   void loss(const LossPoint& point);
   // A line and eval/loss, eval/accuracy.
   void evaluation(std::int64_t epoch, std::int64_t step, const Evaluation& evaluation);
@@ -47,6 +51,7 @@ class TrainReport {
 
  private:
   void clear();
+  std::int64_t next_straggler_step_ = 0;
   Run& run_;
   bool speaks_;
   Terminal terminal_;

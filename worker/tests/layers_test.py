@@ -1,4 +1,4 @@
-"""What `lockstep-train` does with layers: --sync-batch-norm as one process with all samples, and refusals."""
+"""What `lockstep-train` does with layers (--sync-batch-norm as one process with all samples, refusals), and what it says of waiting."""
 from training import Folder, check, equal, run_checks
 
 IMAGES = "synthetic:1x12x12:10:48"
@@ -33,6 +33,20 @@ def check_models_without_batch_norm_are_refused(program):
         result = folder.train("--data", IMAGES, "--model", "mlp", "--sync-batch-norm")
         equal(result.code, 2, "exit code")
         check("mlp has no batch normalisation" in result.error, result.error)
+
+
+def check_a_slow_rank_is_named(program):
+    with Folder(program) as folder:
+        result = folder.train("--data", IMAGES, "--model", "mlp", "--steps", 20, "--log-every", 10,
+                              environment={"LOCKSTEP_FAULT": "rank=1:step=2:kind=slow"})
+        equal(result.code, 0, "exit code")
+        check("rank 1 kept the others waiting for" in result.output, result.output)
+        scalars = folder.scalars()
+        steps = [step for step, _ in scalars["train/loss"]]
+        equal([step for step, _ in scalars["train/waited_fraction"]], steps, "steps of train/waited_fraction")
+        check(scalars["train/waited_fraction"][-1][1] > 0.2, scalars["train/waited_fraction"])
+        weights = 4 * 18_000  # bytes, about
+        check(scalars["train/comm_bytes_per_step"][-1][1] > weights, scalars["train/comm_bytes_per_step"])
 
 
 run_checks(globals())

@@ -1,9 +1,9 @@
 // A few steps of many trainings, for training_matrix_test.py.
 //   [mpirun -n RANKS] training_matrix FOLDER
-// FOLDER/cases: a line per training, "NUMBER MODEL SEED CHANNELS HEIGHT WIDTH CLASSES TOKENS STEPS BATCH WAY OPTIMIZER VALUES"
-// (TOKENS 0: images; else CLASSES is the vocabulary). WAY: plain, sharded, accumulate or bf16. FOLDER/NUMBER.input and
-// NUMBER.targets: of all steps, raw; rank r takes samples r, r + RANKS, … of each step's BATCH, in two halves under
-// "accumulate". Rank 0 writes FOLDER/NUMBER.RANKS.out: the parameters after the last step, raw.
+// FOLDER/cases: a line per training, "NUMBER MODEL SEED CHANNELS HEIGHT WIDTH CLASSES TOKENS STEPS BATCH WAY OPTIMIZER
+// VALUES" (TOKENS 0: images; else CLASSES is the vocabulary). WAY: plain, sharded, accumulate or bf16.
+// FOLDER/NUMBER.input and NUMBER.targets: of all steps, raw; rank r takes samples r, r + RANKS, … of each step's BATCH,
+// in two halves under "accumulate". Rank 0 writes FOLDER/NUMBER.RANKS.out: the parameters after the last step, raw.
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
@@ -46,7 +46,8 @@ at::Tensor read(const std::string& path, at::ScalarType type, const std::vector<
   std::ifstream in(path, std::ios::binary);
   const std::string bytes{std::istreambuf_iterator<char>(in), {}};
   auto values = at::empty(shape, type);
-  if (bytes.size() != values.nbytes()) throw std::runtime_error(path + " has " + std::to_string(bytes.size()) + " bytes");
+  if (bytes.size() != values.nbytes())
+    throw std::runtime_error(path + " has " + std::to_string(bytes.size()) + " bytes");
   bytes.copy(static_cast<char*>(values.data_ptr()), bytes.size());
   return values;
 }
@@ -63,8 +64,9 @@ void train(Communicator& communicator, const Case& c, const std::string& folder)
   const auto target = tokens ? read(folder + c.number + ".targets", at::kLong, {samples, c.shape.sequence_length})
                              : read(folder + c.number + ".targets", at::kLong, {samples});
 
-  DataParallel parallel(*model, communicator,
-                        {.bucket_bytes = 1 << 18, .first_bucket_bytes = 1 << 14, .shard_optimizer = c.way == "sharded"});
+  DataParallel parallel(
+      *model, communicator,
+      {.bucket_bytes = 1 << 18, .first_bucket_bytes = 1 << 14, .shard_optimizer = c.way == "sharded"});
   const auto optimizer = testing::optimizer_by_name(parallel, c.optimizer, testing::parse_values(c.values));
   const std::int64_t parts = c.way == "accumulate" ? 2 : 1;
   const auto backward = [&](std::int64_t step, std::int64_t part) {

@@ -13,6 +13,7 @@
 #include "lockstep/distributed/session/start_up_clock.h"
 #include "lockstep/distributed/training/fault_injection.h"
 #include "lockstep/distributed/training/progress_line.h"
+#include "lockstep/distributed/training/rank_waits.h"
 #include "lockstep/distributed/training/step_clock.h"
 #include "lockstep/distributed/training/summary.h"
 
@@ -22,6 +23,14 @@ namespace {
 TEST(LossLine, IsTheTutorials) {
   EXPECT_EQ(loss_line(0, 2000, 2.1938), "epoch=1, batch= 2000: loss 2.19");
   EXPECT_EQ(loss_line(1, 12000, 1.2651), "epoch=2, batch=12000: loss 1.27");
+}
+
+TEST(StragglerLine, IsSaidOfWhoCostsATenth) {
+  EXPECT_EQ(straggler_line({.straggler = 3, .straggler_seconds = 1.2}, 10),
+            "rank 3 kept the others waiting for 12 % of the time");
+  EXPECT_EQ(straggler_line({.straggler = 3, .straggler_seconds = 0.9}, 10), "");
+  EXPECT_EQ(straggler_line({.straggler = 3, .straggler_seconds = 1.2, .others_seconds = 0.5}, 10), "");
+  EXPECT_EQ(straggler_line({}, 0), "");
 }
 
 TEST(ProgressLine, NeverPassesTheWindow) {
