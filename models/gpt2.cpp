@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "lockstep/models/attention.h"
+#include "lockstep/models/checkpointed.h"
 #include "lockstep/models/product.h"
 
 namespace lockstep {
@@ -83,19 +84,20 @@ struct Block : torch::nn::Module {
 
 class Gpt2 : public Model {
  public:
-  Gpt2(const Gpt2Plan& plan, std::int64_t vocabulary);
+  Gpt2(const Gpt2Plan& plan, std::int64_t vocabulary, bool checkpoint);
   at::Tensor forward(const at::Tensor& input) override;
   std::string own_name(const std::string& name_in_file) const override;
 
  private:
   void initialize(std::int64_t layers);
 
+  const bool checkpoint_;
   std::shared_ptr<Embedding> wte_, wpe_;  // of tokens, of positions
   std::vector<std::shared_ptr<Block>> blocks_;
   LayerNorm ln_f_{nullptr};
 };
 
-Gpt2::Gpt2(const Gpt2Plan& plan, std::int64_t vocabulary) {
+Gpt2::Gpt2(const Gpt2Plan& plan, std::int64_t vocabulary, bool checkpoint) : checkpoint_(checkpoint) {
   const auto transformer = register_module("transformer", std::make_shared<torch::nn::Module>());
   wte_ = transformer->register_module("wte", std::make_shared<Embedding>(vocabulary, plan.width));
   wpe_ = transformer->register_module("wpe", std::make_shared<Embedding>(plan.context, plan.width));
@@ -125,7 +127,7 @@ void Gpt2::initialize(std::int64_t layers) {
 
 at::Tensor Gpt2::forward(const at::Tensor& input) {
   at::Tensor x = at::embedding(wte_->weight, input) + wpe_->weight.narrow(0, 0, input.size(1));
-  for (const auto& block : blocks_) x = block->forward(x);
+  x = forward_through(blocks_, x, checkpoint_);
   return affine(ln_f_->forward(x), wte_->weight, /*bias=*/{});
 }
 
@@ -139,7 +141,7 @@ std::string Gpt2::own_name(const std::string& name_in_file) const {
 
 }  // namespace
 
-std::shared_ptr<Model> make_gpt2(const Gpt2Plan& plan, const ModelInput& input) {
+std::shared_ptr<Model> make_gpt2(const Gpt2Plan& plan, const ModelInput& input, const ModelOptions& options) {
   if (input.vocabulary < 1) {
     throw std::invalid_argument(plan.name + " needs a vocabulary of at least 1 token, not " +
                                 std::to_string(input.vocabulary));
@@ -148,7 +150,7 @@ std::shared_ptr<Model> make_gpt2(const Gpt2Plan& plan, const ModelInput& input) 
     throw std::invalid_argument("sequences of " + std::to_string(input.sequence_length) + " tokens are too long for " +
                                 plan.name + ", which sees at most " + std::to_string(plan.context));
   }
-  return std::make_shared<Gpt2>(plan, input.vocabulary);
+  return std::make_shared<Gpt2>(plan, input.vocabulary, options.checkpoint_blocks);
 }
 
 }  // namespace lockstep

@@ -21,6 +21,6 @@ struct Gpt2Plan {
 // of parameters, their order and layout ([in, out] where Hugging Face has a Conv1D), the initial values for a seed,
 // logits and gradients are those of GPT2LMHeadModel; as in its files there is no lm_head.weight, which is wte.weight.
 // Throws std::invalid_argument for sequences above the context and for a vocabulary below 1.
-std::shared_ptr<Model> make_gpt2(const Gpt2Plan& plan, const ModelInput& input);
+std::shared_ptr<Model> make_gpt2(const Gpt2Plan& plan, const ModelInput& input, const ModelOptions& options = {});
 
 }  // namespace lockstep

@@ -33,6 +33,8 @@ struct ModelOptions {
   // In place of torch::nn::BatchNorm2d, with its names of parameters and buffers. Left out: that layer itself. Models
   // without batch normalisation never call it.
   MakeNorm make_norm = {};
+  // Each block keeps its input alone for backward, which computes the rest anew (checkpointed.h).
+  bool checkpoint_blocks = false;
 };
 
 class Model : public torch::nn::Module {

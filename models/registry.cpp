@@ -16,7 +16,7 @@ namespace {
 struct Entry {
   Samples samples;
   std::function<std::shared_ptr<Model>(const ModelInput&, const ModelOptions&)> make;
-  bool batch_norm = false;
+  bool batch_norm = false, blocks = false;
 };
 
 template <typename T>
@@ -29,12 +29,16 @@ Entry resnet(ResNetPlan plan) {
           [plan = std::move(plan)](const ModelInput& input, const ModelOptions& options) {
             return make_resnet(plan, input, options);
           },
-          /*batch_norm=*/true};
+          /*batch_norm=*/true, /*blocks=*/true};
 }
 
 Entry gpt2(Gpt2Plan plan) {
   return {Samples::tokens,
-          [plan = std::move(plan)](const ModelInput& input, const ModelOptions&) { return make_gpt2(plan, input); }};
+          [plan = std::move(plan)](const ModelInput& input, const ModelOptions& options) {
+            return make_gpt2(plan, input, options);
+          },
+          /*batch_norm=*/false,
+          /*blocks=*/true};
 }
 
 // A new model is one line here.
@@ -46,8 +50,7 @@ const std::map<std::string, Entry, std::less<>> entries = {
     {"resnet18", resnet({"resnet18", {2, 2, 2, 2}})},
     {"resnet34", resnet({"resnet34", {3, 4, 6, 3}})},
     {"resnet50", resnet({"resnet50", {3, 4, 6, 3}, /*bottleneck=*/true})},
-    {"vit_small",
-     {Samples::images, [](const ModelInput& input, const ModelOptions&) { return make_vit_small(input); }}},
+    {"vit_small", {Samples::images, make_vit_small, /*batch_norm=*/false, /*blocks=*/true}},
 };
 
 }  // namespace
@@ -76,6 +79,8 @@ std::shared_ptr<Model> make_model(std::string_view name, const ModelInput& input
     throw std::invalid_argument(found->first + " takes " + (tokens ? "images" : "tokens") + ", not " + have);
   }
   if (options.make_norm && !entry.batch_norm) throw std::invalid_argument(found->first + " has no batch normalisation");
+  if (options.checkpoint_blocks && !entry.blocks)
+    throw std::invalid_argument(found->first + " has no blocks whose activations could be computed twice");
   return entry.make(input, options);
 }
 

@@ -11,6 +11,7 @@
 #include <string>
 
 #include "lockstep/models/check_input.h"
+#include "lockstep/models/checkpointed.h"
 
 namespace lockstep {
 namespace {
@@ -95,20 +96,20 @@ std::vector<Convolution> convolutions_of(bool bottleneck, std::int64_t in, std::
 
 class ResNet : public Model {
  public:
-  ResNet(const ResNetPlan& plan, const ModelInput& input, const MakeNorm& make_norm);
+  ResNet(const ResNetPlan& plan, const ModelInput& input, const MakeNorm& make_norm, bool checkpoint);
   at::Tensor forward(const at::Tensor& input) override;
 
  private:
   void add_blocks(const ResNetPlan& plan, std::size_t number, std::int64_t& channels, const MakeNorm& make_norm);
 
-  const bool small_stem_;
+  const bool small_stem_, checkpoint_;
   ConvNorm stem_;
   std::vector<std::shared_ptr<Block>> blocks_;
   torch::nn::Linear fc_{nullptr};
 };
 
-ResNet::ResNet(const ResNetPlan& plan, const ModelInput& input, const MakeNorm& make_norm)
-    : small_stem_(std::max(input.height, input.width) <= largest_side_of_small_stem) {
+ResNet::ResNet(const ResNetPlan& plan, const ModelInput& input, const MakeNorm& make_norm, bool checkpoint)
+    : small_stem_(std::max(input.height, input.width) <= largest_side_of_small_stem), checkpoint_(checkpoint) {
   constexpr std::int64_t width = 64;
   const Convolution stem = small_stem_ ? Convolution{input.channels, width, /*kernel=*/3, /*stride=*/1}
                                        : Convolution{input.channels, width, 7, 2};
@@ -138,7 +139,7 @@ void ResNet::add_blocks(const ResNetPlan& plan, std::size_t number, std::int64_t
 at::Tensor ResNet::forward(const at::Tensor& input) {
   at::Tensor x = stem_(input).relu_();
   if (!small_stem_) x = at::max_pool2d(x, /*kernel_size=*/3, /*stride=*/2, /*padding=*/1);
-  for (const auto& block : blocks_) x = block->forward(x);
+  x = forward_through(blocks_, x, checkpoint_);
   return fc_->forward(at::adaptive_avg_pool2d(x, {1, 1}).flatten(1));
 }
 
@@ -146,7 +147,8 @@ at::Tensor ResNet::forward(const at::Tensor& input) {
 
 std::shared_ptr<Model> make_resnet(const ResNetPlan& plan, const ModelInput& input, const ModelOptions& options) {
   check_model_input(plan.name, input, smallest_side);
-  return std::make_shared<ResNet>(plan, input, options.make_norm ? options.make_norm : batch_norm);
+  return std::make_shared<ResNet>(plan, input, options.make_norm ? options.make_norm : batch_norm,
+                                  options.checkpoint_blocks);
 }
 
 }  // namespace lockstep

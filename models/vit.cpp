@@ -17,6 +17,7 @@
 
 #include "lockstep/models/attention.h"
 #include "lockstep/models/check_input.h"
+#include "lockstep/models/checkpointed.h"
 #include "lockstep/models/product.h"
 
 namespace lockstep {
@@ -72,10 +73,11 @@ struct Block : torch::nn::Module {
 
 class VisionTransformer : public Model {
  public:
-  VisionTransformer(const ModelInput& input, std::int64_t patch);
+  VisionTransformer(const ModelInput& input, std::int64_t patch, bool checkpoint);
   at::Tensor forward(const at::Tensor& input) override;
 
  private:
+  const bool checkpoint_;
   at::Tensor cls_token_;  // [1, 1, width]
   at::Tensor pos_embed_;  // [1, 1 + patches, width]
   torch::nn::Conv2d patches_{nullptr};
@@ -85,7 +87,8 @@ class VisionTransformer : public Model {
 };
 
 // In timm's order, whose values follow the generator: first each layer's own draws, most of which are then replaced.
-VisionTransformer::VisionTransformer(const ModelInput& input, std::int64_t patch) {
+VisionTransformer::VisionTransformer(const ModelInput& input, std::int64_t patch, bool checkpoint)
+    : checkpoint_(checkpoint) {
   const auto embedding = register_module("patch_embed", std::make_shared<torch::nn::Module>());
   patches_ = embedding->register_module(
       "proj", torch::nn::Conv2d(torch::nn::Conv2dOptions(input.channels, width, patch).stride(patch)));
@@ -112,13 +115,13 @@ VisionTransformer::VisionTransformer(const ModelInput& input, std::int64_t patch
 at::Tensor VisionTransformer::forward(const at::Tensor& input) {
   const at::Tensor patches = patches_->forward(input).flatten(2).transpose(1, 2);  // [n, patches, width]
   at::Tensor x = at::cat({cls_token_.expand({input.size(0), -1, -1}), patches}, 1) + pos_embed_;
-  for (const auto& block : blocks_) x = block->forward(x);
+  x = forward_through(blocks_, x, checkpoint_);
   return connect(head_, norm_->forward(x).select(1, 0));
 }
 
 }  // namespace
 
-std::shared_ptr<Model> make_vit_small(const ModelInput& input) {
+std::shared_ptr<Model> make_vit_small(const ModelInput& input, const ModelOptions& options) {
   const bool small = std::max(input.height, input.width) <= largest_side_of_small_patches;
   const std::int64_t patch = small ? small_patch : large_patch;
   check_model_input("vit_small", input, patch);
@@ -128,7 +131,7 @@ std::shared_ptr<Model> make_vit_small(const ModelInput& input) {
                                 " pixels cannot be cut into the patches of " + side + "x" + side +
                                 " that vit_small sees; it needs sides that are multiples of " + side);
   }
-  return std::make_shared<VisionTransformer>(input, patch);
+  return std::make_shared<VisionTransformer>(input, patch, options.checkpoint_blocks);
 }
 
 }  // namespace lockstep

@@ -43,7 +43,9 @@ std::shared_ptr<Model> build_model(const Session& session, const TrainConfig& co
   at::manual_seed(config.seed);
   std::shared_ptr<Model> model;
   try {
-    model = make_model(config.model, input, {.make_norm = of_layers ? synchronised_norm(*of_layers) : MakeNorm()});
+    model = make_model(config.model, input,
+                       {.make_norm = of_layers ? synchronised_norm(*of_layers) : MakeNorm(),
+                        .checkpoint_blocks = config.checkpoint_activations});
   } catch (const std::invalid_argument& e) {
     fail(ErrorKind::usage, e.what(), {}, "--model " + config.model);
   }

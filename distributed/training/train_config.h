@@ -67,6 +67,7 @@ struct TrainConfig {
   std::string compress = "none";  // how gradients travel: none, bf16, fp16, powersgd
   std::int64_t powersgd_rank = 4;
 
+  bool checkpoint_activations = false;
   std::int64_t log_every = 2000;      // mini-batches
   std::int64_t eval_every = 0;        // steps; 0: at epoch ends
   std::int64_t checkpoint_every = 0;  // steps; 0: at epoch ends

@@ -116,6 +116,9 @@ void add_machine(OptionTable<TrainConfig>& table) {
             "fp16: what losses are multiplied by in the beginning; it adapts itself (65536)", at_least(1.0));
   table.add("communicator", &TrainConfig::communicator, "NAME", "auto, self, mpi, shm, hierarchical or nccl",
             one_of({"auto", "self", "mpi", "shm", "hierarchical", "nccl"}));
+  table.add(
+      "checkpoint-activations", &TrainConfig::checkpoint_activations, "",
+      "resnets, vit_small, gpt2: keep activations between blocks alone, compute the rest twice; the same numbers");
   table.add("bucket-mb", &TrainConfig::bucket_mb, "X",
             "MiB of gradients per all_reduce; may change the last bits of a result", above(0.0));
   table.add("sync-batch-norm", &TrainConfig::sync_batch_norm, "",

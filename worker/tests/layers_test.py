@@ -1,4 +1,5 @@
-"""What `lockstep-train` does with layers (--sync-batch-norm as one process with all samples, refusals), and what it says of waiting."""
+"""What `lockstep-train` does with layers (--sync-batch-norm as one process with all samples, --checkpoint-activations with equal
+bits, refusals), and what it says of waiting."""
 from training import Folder, check, equal, run_checks
 
 IMAGES = "synthetic:1x12x12:10:48"
@@ -47,6 +48,22 @@ def check_a_slow_rank_is_named(program):
         check(scalars["train/waited_fraction"][-1][1] > 0.2, scalars["train/waited_fraction"])
         weights = 4 * 18_000  # bytes, about
         check(scalars["train/comm_bytes_per_step"][-1][1] > weights, scalars["train/comm_bytes_per_step"])
+
+
+def check_checkpointed_activations_give_the_same_weights(program):
+    for options in (("--global-batch-size", 8), ("--global-batch-size", 8, "--sync-batch-norm", "--precision", "bf16")):
+        digests = []
+        for more in ((), ("--checkpoint-activations",)):
+            with Folder(program) as folder:
+                digests.append(folder.summary(*SHORT, *options, *more)["weights_sha256"])
+        equal(digests[1], digests[0], f"weights after {options}")
+
+
+def check_models_without_blocks_are_refused(program):
+    with Folder(program) as folder:
+        result = folder.train("--data", IMAGES, "--model", "mlp", "--checkpoint-activations")
+        equal(result.code, 2, "exit code")
+        check("mlp has no blocks" in result.error, result.error)
 
 
 run_checks(globals())

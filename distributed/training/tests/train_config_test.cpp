@@ -70,6 +70,7 @@ TEST(TrainConfig, TheListOfOptionsIsTheAgreedOne) {
                                            "threads",
                                            "precision",
                                            "loss-scale",
+                                           "checkpoint-activations",
                                            "communicator",
                                            "bucket-mb",
                                            "sync-batch-norm",
