@@ -17,7 +17,7 @@ namespace {
 
 [[noreturn]] void refuse(const std::string& text) {
   fail(ErrorKind::usage, "LOCKSTEP_FAULT is \"" + text + "\"",
-       "it reads rank=R:step=S:kind=throw, kill, exit0, nan, stop or slow; unset it for normal work");
+       "it reads rank=R:step=S:kind=throw, kill, exit0, nan, stop, slow or bit; unset it for normal work");
 }
 
 std::map<std::string, std::string> fields(const std::string& text) {
@@ -50,7 +50,8 @@ FaultInjection::FaultInjection(int rank) : FaultInjection(rank, from_environment
 FaultInjection::FaultInjection(int rank, const std::string& text) {
   if (text.empty()) return;
   const std::map<std::string, Kind> kinds = {{"throw", Kind::raise}, {"kill", Kind::kill}, {"exit0", Kind::exit0},
-                                             {"nan", Kind::nan},     {"stop", Kind::stop}, {"slow", Kind::slow}};
+                                             {"nan", Kind::nan},     {"stop", Kind::stop}, {"slow", Kind::slow},
+                                             {"bit", Kind::bit}};
   std::int64_t failing_rank = 0, step = 1;
   for (const auto& [name, value] : fields(text)) {
     if (name == "rank")
@@ -83,10 +84,17 @@ bool FaultInjection::strike_now() const {
       break;
     case Kind::nan:
       return true;
+    case Kind::bit:
     case Kind::none:
       break;
   }
   return false;
+}
+
+void flip_bit(const at::Tensor& tensor) {
+  const at::Tensor value = tensor.detach().as_strided({1}, {1});
+  const at::Tensor bits = value.view(at::kInt);
+  bits.copy_(bits.bitwise_xor(1 << 22));
 }
 
 }  // namespace lockstep

@@ -22,6 +22,11 @@ std::string to_json(const TrainingSummary& summary) {
     until_first_step += seconds;
   }
   start_up["total"] = until_first_step;
+  Json memory = Json::array();
+  for (const auto& use : summary.memory) {
+    Json& of_rank = memory.emplace_back(Json::object());
+    for (const auto& [name, bytes] : named_values(use)) of_rank[name] = bytes;
+  }
   const Json json = {{"world_size", summary.world_size},
                      {"steps", summary.steps},
                      {"epochs", summary.epochs},
@@ -35,6 +40,8 @@ std::string to_json(const TrainingSummary& summary) {
                      {"weights_sha256", summary.weights_sha256},
                      {"communicator", summary.communicator},
                      {"device", summary.device},
+                     {"pieces", summary.pieces},
+                     {"memory", memory},
                      {"versions", summary.versions},
                      {"resumed_from", summary.resumed_from.empty() ? Json(nullptr) : Json(summary.resumed_from)},
                      {"start_up", start_up}};

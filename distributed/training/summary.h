@@ -9,6 +9,8 @@
 #include <utility>
 #include <vector>
 
+#include "lockstep/distributed/training/memory_report.h"
+
 namespace lockstep {
 
 struct TrainingSummary {
@@ -23,6 +25,8 @@ struct TrainingSummary {
   std::optional<double> eval_loss, eval_accuracy;
   std::string weights_sha256;  // on rank 0
   std::string communicator, device;
+  std::int64_t pieces = 1;        // that each rank's share of a batch was cut into (--accumulate auto)
+  std::vector<MemoryUse> memory;  // at the end, by rank
   std::map<std::string, std::string> versions;
   std::string resumed_from;                              // a path, "" for a fresh start
   std::vector<std::pair<std::string, double>> start_up;  // phase and seconds, up to the first step

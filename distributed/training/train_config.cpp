@@ -16,6 +16,17 @@ std::optional<Error> contradiction(const TrainConfig& config) {
                  "both --batch-size and --global-batch-size are given",
                  {},
                  "give the samples per rank or those of all ranks together, not both"};
+  if (config.accumulate.automatic && !config.global_batch_size)
+    return Error{ErrorKind::usage,
+                 "--accumulate is auto, and there is no --global-batch-size",
+                 {},
+                 "say how many samples all ranks together shall see per step: auto decides in how many pieces"};
+  if (config.accumulate.automatic && config.sync_batch_norm)
+    return Error{
+        ErrorKind::usage,
+        "--accumulate auto and --sync-batch-norm are both given",
+        {},
+        "the layers of all ranks wait for each other, so one alone cannot find out what fits: give --accumulate K"};
   if (config.loss_scale && config.precision != "fp16")
     return Error{ErrorKind::usage,
                  "--loss-scale is given, --precision is " + config.precision,

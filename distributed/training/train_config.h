@@ -11,6 +11,17 @@
 
 namespace lockstep {
 
+// Batches that add up before each optimizer step: a number; or as many pieces of one batch as its size makes necessary
+// (micro_batch_search.h).
+struct Accumulation {
+  std::int64_t count = 1;
+  bool automatic = false;
+};
+// clang-format off
+template <> std::string OptionValue<Accumulation>::parse(const std::string&, Accumulation&);
+template <> std::vector<std::string> OptionValue<Accumulation>::format(const Accumulation&);
+// clang-format on
+
 // Defaults are those of PyTorch's CIFAR-10 tutorial: batches of 4, SGD with learning rate 0.001 and momentum 0.9, two
 // epochs, the mean loss of every 2,000 mini-batches.
 struct TrainConfig {
@@ -22,7 +33,7 @@ struct TrainConfig {
 
   std::optional<std::int64_t> batch_size;         // samples per rank and micro-batch; 4 when neither size is given
   std::optional<std::int64_t> global_batch_size;  // of all ranks together, instead of batch_size
-  std::int64_t accumulate = 1;                    // micro-batches per optimizer step
+  Accumulation accumulate;                        // micro-batches per optimizer step
   std::optional<std::int64_t> epochs;             // 2 when neither epochs nor steps is given
   std::optional<std::int64_t> steps;  // optimizer steps of the whole training; with epochs: whichever ends first
 
@@ -56,6 +67,7 @@ struct TrainConfig {
 
   std::uint64_t seed = 0;
   bool deterministic = false;
+  bool checkpoint_activations = false;
   std::string precision = "fp32";    // fp32; bf16 and fp16: autocast
   std::optional<double> loss_scale;  // fp16: in the beginning
   std::string device = "auto";
@@ -67,9 +79,9 @@ struct TrainConfig {
   std::string compress = "none";  // how gradients travel: none, bf16, fp16, powersgd
   std::int64_t powersgd_rank = 4;
 
-  bool checkpoint_activations = false;
   std::int64_t log_every = 2000;      // mini-batches
   std::int64_t eval_every = 0;        // steps; 0: at epoch ends
+  std::int64_t check_replicas = 0;    // steps; 0: never
   std::int64_t checkpoint_every = 0;  // steps; 0: at epoch ends
   std::string resume;  // auto, none, a checkpoint file, or a run; "": auto where a run starts again, else none
   std::filesystem::path outputs;  // "": the run's ./outputs

@@ -1,9 +1,12 @@
 #include "lockstep/distributed/training/train_loop.h"
 
+#include <torch/nn/module.h>
+
 #include <cmath>
 #include <cstdio>
 
 #include "lockstep/distributed/gradients/power_sgd.h"
+#include "lockstep/distributed/gradients/replica_check.h"
 #include "lockstep/distributed/session/versions.h"
 #include "lockstep/distributed/training/chosen_optimizer.h"
 #include "lockstep/distributed/training/resume.h"
@@ -59,10 +62,11 @@ TrainLoop::TrainLoop(Session& session, const TrainConfig& config, TrainingTask t
       optimizer_(session.agree([&] { return make_optimizer(config_, model_); })),
       guard_(guard_options(config)),
       train_step_({task_.forward, model_, *optimizer_, task_.train, meter_, session.device(), config.precision,
-                   config.accumulate, config.sync_batch_norm, &guard_}),
+                   config.accumulate.count, config.sync_batch_norm, &guard_, config.accumulate.automatic,
+                   task_.module.buffers(), [this](const std::string& text) { report_.line(text); }}),
       report_(session.run(), session.rank() == 0),
       fault_(session.rank()),
-      cut_(epoch_cut(task_.train, config.accumulate)) {
+      cut_(epoch_cut(task_.train, config.accumulate.count)) {
   if (config_.ema_decay) average_.emplace(model_, WeightAverageOptions{.decay = *config_.ema_decay});
   session_.agree([&] {
     if (!speaks()) return;
@@ -132,6 +136,7 @@ void TrainLoop::train() {
     optimizer_->set_learning_rate(learning_rate_at(length_.schedule, position));
     const std::int64_t batch_before = batches_of_epoch();
     const bool spoil = fault_.strike(step_ + 1);
+    if (fault_.flips_bit(step_ + 1)) flip_bit(model_.tensors().back());
     const auto begin = Clock::now();
     const StepResult result = train_step_(step_ + 1, spoil);
     if (result.global_samples == 0) fail(ErrorKind::internal, "an epoch of no samples");
@@ -146,6 +151,7 @@ void TrainLoop::after_step(const StepResult& result, double seconds, std::int64_
   if (clock_.total().steps == 0) {
     session_.start_up().mark("first_step");
     if (speaks()) session_.run().mark_started();
+    report_.memory(memory_of_ranks(), step_);
   }
   clock_.add(seconds, result.global_samples, result.exposed_seconds);
   if (result.gradients.skip) {
@@ -154,11 +160,24 @@ void TrainLoop::after_step(const StepResult& result, double seconds, std::int64_
     average_->update();
   }
   gradient_norm_ = result.gradients.norm;
+  if (config_.check_replicas > 0 && step_ % config_.check_replicas == 0) compare_replicas();
   if (batches_of_epoch() / config_.log_every != batch_before / config_.log_every) close_window();
   const bool epoch_over = train_step_.epoch_over();
   if (config_.eval_every > 0 && step_ % config_.eval_every == 0 && !epoch_over) evaluate_now();
   if (epoch_over) end_epoch();
   if (epoch_over || (config_.checkpoint_every > 0 && step_ % config_.checkpoint_every == 0)) save_checkpoint();
+}
+
+std::vector<MemoryUse> TrainLoop::memory_of_ranks() {
+  return gather_memory(model_.communicator(), session_.device(), measure_memory(task_.module, model_, *optimizer_));
+}
+
+// All ranks come to the same result, so that one of them says it and no checkpoint is written after it.
+void TrainLoop::compare_replicas() {
+  const auto difference = find_replica_difference(model_);
+  session_.agree([&] {
+    if (difference) fail_of(*difference, "after step " + std::to_string(step_));
+  });
 }
 
 void TrainLoop::end_epoch() {
@@ -270,6 +289,8 @@ TrainingSummary TrainLoop::finish() {
       .weights_sha256 = digest,
       .communicator = std::string(model_.communicator().name()),
       .device = session_.device().str(),
+      .pieces = train_step_.pieces(),
+      .memory = memory_of_ranks(),
       .versions = versions(session_),
       .resumed_from = resumed_from_,
       .start_up = session_.start_up().phases()};

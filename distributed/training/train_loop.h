@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "lockstep/data/batch.h"
 #include "lockstep/distributed/checkpoint/checkpoint_store.h"
@@ -18,6 +19,7 @@
 #include "lockstep/distributed/training/evaluation.h"
 #include "lockstep/distributed/training/fault_injection.h"
 #include "lockstep/distributed/training/loss_meter.h"
+#include "lockstep/distributed/training/memory_report.h"
 #include "lockstep/distributed/training/rank_waits.h"
 #include "lockstep/distributed/training/step_clock.h"
 #include "lockstep/distributed/training/summary.h"
@@ -58,6 +60,8 @@ class TrainLoop {
   bool nothing_left() const;
   void train();
   void after_step(const StepResult& result, double seconds, std::int64_t batch_before);
+  std::vector<MemoryUse> memory_of_ranks();
+  void compare_replicas();
   void end_epoch();
   void close_window();
   void show_progress(std::chrono::steady_clock::time_point now);

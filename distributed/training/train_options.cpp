@@ -30,8 +30,10 @@ void add_length(OptionTable<TrainConfig>& table) {
   table.add("batch-size", &TrainConfig::batch_size, "N", "samples per rank and step (4)", at_least(kOne));
   table.add("global-batch-size", &TrainConfig::global_batch_size, "N",
             "samples of all ranks per step, instead of --batch-size", at_least(kOne));
-  table.add("accumulate", &TrainConfig::accumulate, "K", "add up the gradients of K batches before each optimizer step",
-            at_least(kOne));
+  table.add(
+      "accumulate", &TrainConfig::accumulate, "K|auto",
+      "add up the gradients of K batches before each optimizer step; auto, with --global-batch-size: cut each batch "
+      "into pieces that fit into memory");
   table.add("epochs", &TrainConfig::epochs, "N",
             "passes over the training samples (2 when --steps is not given either)", at_least(kNone));
   table.add("steps", &TrainConfig::steps, "N",
@@ -114,11 +116,11 @@ void add_machine(OptionTable<TrainConfig>& table) {
             one_of({"fp32", "bf16", "fp16"}));
   table.add("loss-scale", &TrainConfig::loss_scale, "X",
             "fp16: what losses are multiplied by in the beginning; it adapts itself (65536)", at_least(1.0));
-  table.add("communicator", &TrainConfig::communicator, "NAME", "auto, self, mpi, shm, hierarchical or nccl",
-            one_of({"auto", "self", "mpi", "shm", "hierarchical", "nccl"}));
   table.add(
       "checkpoint-activations", &TrainConfig::checkpoint_activations, "",
       "resnets, vit_small, gpt2: keep activations between blocks alone, compute the rest twice; the same numbers");
+  table.add("communicator", &TrainConfig::communicator, "NAME", "auto, self, mpi, shm, hierarchical or nccl",
+            one_of({"auto", "self", "mpi", "shm", "hierarchical", "nccl"}));
   table.add("bucket-mb", &TrainConfig::bucket_mb, "X",
             "MiB of gradients per all_reduce; may change the last bits of a result", above(0.0));
   table.add("sync-batch-norm", &TrainConfig::sync_batch_norm, "",
@@ -143,6 +145,8 @@ void add_records(OptionTable<TrainConfig>& table) {
             at_least(kOne));
   table.add("eval-every", &TrainConfig::eval_every, "N", "test every N steps too; 0: at epoch ends alone",
             at_least(kNone));
+  table.add("check-replicas", &TrainConfig::check_replicas, "N",
+            "every N steps compare the weights of all ranks, bit for bit; 0: never", at_least(kNone));
   table.add("checkpoint-every", &TrainConfig::checkpoint_every, "N",
             "checkpoint every N steps too; 0: at epoch ends alone", at_least(kNone));
   table.add("resume", &TrainConfig::resume, "auto|PATH|RUN|none",
@@ -167,6 +171,19 @@ OptionTable<TrainConfig> make_table() {
 }
 
 }  // namespace
+
+template <>
+std::string OptionValue<Accumulation>::parse(const std::string& text, Accumulation& value) {
+  value = {.automatic = text == "auto"};
+  if (value.automatic) return {};
+  if (auto wrong = OptionValue<std::int64_t>::parse(text, value.count); !wrong.empty()) return wrong + ", nor auto";
+  return at_least(kOne)(value.count);
+}
+
+template <>
+std::vector<std::string> OptionValue<Accumulation>::format(const Accumulation& value) {
+  return {value.automatic ? "auto" : std::to_string(value.count)};
+}
 
 const OptionTable<TrainConfig>& train_options() {
   static const OptionTable<TrainConfig> table = make_table();

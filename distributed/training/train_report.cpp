@@ -64,6 +64,13 @@ void TrainReport::evaluation(std::int64_t epoch, std::int64_t step, const Evalua
   run_.log("eval/accuracy", evaluation.accuracy(), step);
 }
 
+void TrainReport::memory(const std::vector<MemoryUse>& of_ranks, std::int64_t step) {
+  if (!speaks_) return;
+  line(describe(of_ranks));
+  for (const auto& [name, bytes] : named_values(of_ranks.front()))
+    run_.log("memory/" + name, static_cast<double>(bytes), step);
+}
+
 void TrainReport::progress(const Progress& progress, std::chrono::steady_clock::time_point now) {
   if (!speaks_) return;
   if (!terminal_.interactive) {

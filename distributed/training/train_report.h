@@ -6,9 +6,11 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "lockstep/core/run.h"
 #include "lockstep/distributed/training/evaluation.h"
+#include "lockstep/distributed/training/memory_report.h"
 #include "lockstep/distributed/training/progress_line.h"
 #include "lockstep/distributed/training/terminal.h"
 
@@ -43,6 +45,9 @@ class TrainReport {
   void loss(const LossPoint& point);
   // A line and eval/loss, eval/accuracy.
   void evaluation(std::int64_t epoch, std::int64_t step, const Evaluation& evaluation);
+
+  // A line, and rank 0's numbers as memory/weights, memory/gradients, … (memory_report.h), in bytes.
+  void memory(const std::vector<MemoryUse>& of_ranks, std::int64_t step);
 
   // Whether progress is to be shown at `now`: five times per second on a terminal; elsewhere once per second to the
   // run, and a line per ten seconds. Cheap enough for every step.

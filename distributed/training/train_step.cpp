@@ -5,7 +5,10 @@
 #include <algorithm>
 #include <limits>
 #include <optional>
+#include <utility>
 
+#include "lockstep/distributed/training/generators.h"
+#include "lockstep/distributed/training/micro_batch_search.h"
 #include "lockstep/distributed/training/precision.h"
 
 namespace lockstep {
@@ -26,8 +29,10 @@ StepResult TrainStep::operator()(std::int64_t step, bool spoil) {
     const bool last = result.global_samples >= step_samples;
     std::optional<DataParallel::NoSync> only_add;  // before the last one gradients are summed here, not over the ranks
     if (!last) only_add.emplace(parts_.model);
-    if (batch_.local_count > 0 || parts_.layers_communicate) {
-      backward(batch_, step, step_samples, spoil);
+    if (searching_) {
+      search_pieces(batch_, {step, step_samples, spoil});
+    } else if (batch_.local_count > 0 || parts_.layers_communicate) {
+      backward(batch_, {step, step_samples, spoil});
     } else if (last) {
       parts_.model.synchronize();  // the others wait for this rank's part, which is zero
     }
@@ -51,22 +56,62 @@ std::int64_t TrainStep::samples_ahead() const {
   return std::min(wanted, left);
 }
 
-void TrainStep::backward(const Batch& batch, std::int64_t step, std::int64_t step_samples, bool spoil) {
+void TrainStep::backward(const Batch& batch, const Part& part) {
   const at::Tensor input = batch.input.to(parts_.device, /*non_blocking=*/true);
   const at::Tensor target = batch.target.to(parts_.device, /*non_blocking=*/true);
+  if (pieces_ == 1) return backward_piece(input, target, part);
+  for (std::int64_t piece = 0; piece < pieces_; ++piece) {
+    const std::int64_t first = batch.local_count * piece / pieces_;
+    const std::int64_t count = batch.local_count * (piece + 1) / pieces_ - first;
+    if (count == 0) continue;  // never the last one
+    std::optional<DataParallel::NoSync> only_add;
+    if (piece + 1 < pieces_) only_add.emplace(parts_.model);
+    backward_piece(input.narrow(0, first, count), target.narrow(0, first, count), part);
+  }
+}
+
+// No rank may wait for another before all know whether they can go on, so the ranks' sum comes after the search.
+void TrainStep::search_pieces(const Batch& batch, const Part& part) {
+  const auto random = generator_states(parts_.device);
+  const LossSums loss = parts_.meter.sums();
+  std::vector<at::Tensor> buffers;
+  for (const auto& buffer : parts_.buffers) buffers.push_back(buffer.clone());
+  const MicroBatchSearch search{.communicator = parts_.model.communicator(),
+                                .device = parts_.device,
+                                .local_count = batch.local_count,
+                                .restore =
+                                    [&] {
+                                      parts_.model.zero_grad();
+                                      parts_.meter.reset(loss);
+                                      set_generator_states(parts_.device, random, 0);
+                                      for (std::size_t i = 0; i < buffers.size(); ++i)
+                                        parts_.buffers[i].copy_(buffers[i]);
+                                    },
+                                .say = parts_.say};
+  pieces_ = find_pieces(search, pieces_, [&](std::int64_t pieces) {
+    pieces_ = pieces;
+    const auto only_add = parts_.model.no_sync();
+    if (batch.local_count > 0) backward(batch, part);
+  });
+  parts_.model.synchronize();
+  searching_ = false;
+}
+
+void TrainStep::backward_piece(const at::Tensor& input, const at::Tensor& target, const Part& part) {
+  const std::int64_t count = input.size(0);
   at::Tensor loss;
   {
     const AutocastScope autocast(parts_.precision, parts_.device);
     loss = parts_.forward(input);
   }
-  if (batch.local_count == 0) return loss.sum().mul(0.0).backward();  // the mean of no losses is NaN
+  if (count == 0) return loss.sum().mul(0.0).backward();  // the mean of no losses is NaN
   loss = cross_entropy(loss, target);
-  if (spoil) loss = loss.mul(std::numeric_limits<double>::quiet_NaN());
-  parts_.meter.add(loss, batch.local_count, step);
+  if (part.spoil) loss = loss.mul(std::numeric_limits<double>::quiet_NaN());
+  parts_.meter.add(loss, count, part.step);
   // DataParallel averages over ranks; the mean over samples needs each rank's mean weighted by its share of the
   // samples.
-  const double weight = static_cast<double>(batch.local_count * parts_.model.communicator().size()) /
-                        static_cast<double>(step_samples) * (parts_.guard ? parts_.guard->loss_scale() : 1);
+  const double weight = static_cast<double>(count * parts_.model.communicator().size()) /
+                        static_cast<double>(part.step_samples) * (parts_.guard ? parts_.guard->loss_scale() : 1);
   if (weight != 1) loss = loss.mul(weight);
   loss.backward();
 }

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "lockstep/data/batch.h"
 #include "lockstep/distributed/gradients/data_parallel.h"
@@ -33,6 +34,11 @@ struct StepParts {
   // Layers communicate (SyncBatchNorm): a rank goes through forward and backward without samples, too.
   bool layers_communicate = false;
   GradientGuard* guard = nullptr;  // null: gradients go to the optimizer as they are
+  // Find out in the first step into how many pieces this rank's share of a batch must be cut so that each fits into
+  // memory on every rank (micro_batch_search.h). For accumulate == 1, without layers that communicate.
+  bool search_pieces = false;
+  std::vector<at::Tensor> buffers = {};              // of the module: put back after an attempt that did not fit
+  std::function<void(const std::string&)> say = {};  // a line for the user
 };
 
 struct StepResult {
@@ -43,20 +49,33 @@ struct StepResult {
 
 class TrainStep {
  public:
-  explicit TrainStep(StepParts parts) : parts_(std::move(parts)) {}
+  explicit TrainStep(StepParts parts) : parts_(std::move(parts)), searching_(parts_.search_pieces) {}
 
   // Collective. Trains on the next `accumulate` micro-batches (fewer at the end of an epoch): the gradient is that of
   // the mean loss over all their samples on all ranks, whatever their distribution, also where this rank has none.
   // step: its number, for messages. spoil: the loss becomes NaN (fault_injection.h).
   StepResult operator()(std::int64_t step, bool spoil = false);
 
+  // Pieces that a batch is cut into, whose gradients add up: that of the whole batch but for rounding, and for layers
+  // that look at all samples at once (batch normalisation), which see a piece's.
+  std::int64_t pieces() const { return pieces_; }
+
   // Whether the epoch has no further step.
   bool epoch_over() const { return samples_ahead() == 0; }
 
  private:
   std::int64_t samples_ahead() const;
-  void backward(const Batch& batch, std::int64_t step, std::int64_t step_samples, bool spoil);
+  // What the loss of some samples is multiplied by, and which step it is.
+  struct Part {
+    std::int64_t step = 0, step_samples = 0;
+    bool spoil = false;
+  };
+  void backward(const Batch& batch, const Part& part);
+  void backward_piece(const at::Tensor& input, const at::Tensor& target, const Part& part);
+  void search_pieces(const Batch& batch, const Part& part);
   StepParts parts_;
+  std::int64_t pieces_ = 1;
+  bool searching_;
   Batch batch_;
 };
 

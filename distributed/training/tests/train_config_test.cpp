@@ -81,6 +81,7 @@ TEST(TrainConfig, TheListOfOptionsIsTheAgreedOne) {
                                            "deterministic",
                                            "log-every",
                                            "eval-every",
+                                           "check-replicas",
                                            "checkpoint-every",
                                            "resume",
                                            "outputs",
