@@ -21,8 +21,7 @@ class PlainReduction : public BucketReduction {
       return;
     }
     const auto mine = shard_of(input_.plan, input_.plan.buckets[bucket], input_.communicator.rank());
-    works_[bucket] =
-        input_.communicator.reduce_scatter(all, input_.buffer(mine.offset, mine.count), ReduceOp::average);
+    works_[bucket] = input_.communicator.reduce_scatter(all, input_.buffer(mine.offset, mine.count), ReduceOp::average);
   }
 
   bool finish(std::size_t bucket) override {

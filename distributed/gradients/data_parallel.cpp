@@ -101,7 +101,7 @@ struct DataParallel::State {
   BucketPlan plan;
   FlatBuffers flat;
   GradientSync sync;
-  std::vector<Work> gathers;  // per bucket
+  std::vector<Work> gathers;       // per bucket
   Hooks hooks{tensors.trainable};  // last: gone before what they call
 };
 
@@ -116,6 +116,7 @@ DataParallel::NoSync::~NoSync() { parent_.state_->sync.enable(previous_); }
 void DataParallel::zero_grad() { state_->sync.zero_grad(); }
 void DataParallel::synchronize() { state_->sync.synchronize(); }
 const std::vector<bool>& DataParallel::prepare_update() { return state_->sync.prepare_update(); }
+const std::vector<void*>& DataParallel::gradients_in_place() { return state_->sync.gradients_in_place(); }
 bool DataParallel::has_local_gradients() const { return state_->sync.has_local_gradients(); }
 
 void DataParallel::broadcast_buffers() {

@@ -85,6 +85,11 @@ class DataParallel {
   // when a parameter was moved to other memory.
   const std::vector<bool>& prepare_update();
 
+  // As prepare_update(), but gradients stay where autograd has put them if an optimizer can read them there. Per
+  // parameter the address of its gradient, laid out in memory as the parameter; null where .grad is undefined. Of
+  // several ranks, and on GPUs: the addresses of the slots in flat_gradients().
+  const std::vector<void*>& gradients_in_place();
+
   // Collective: rank 0's buffers (running statistics of batch normalisation) to all ranks; in between they follow each
   // rank's own samples. Call it once per step, before the first forward, and before a test. Does nothing when
   // broadcast_buffers is off, the module is in eval mode or has none.
@@ -96,13 +101,15 @@ class DataParallel {
   const BucketPlan& plan() const;
   Communicator& communicator() const;
 
-  // Flat views, plan order, padded slots included: [plan().total_count] of the parameters' type. Padding is zero in both.
+  // Flat views, plan order, padded slots included: [plan().total_count] of the parameters' type. Padding is zero in
+  // both.
   at::Tensor& flat_parameters();
-  at::Tensor& flat_gradients();
+  at::Tensor& flat_gradients();  // of one rank: up to date after prepare_update() alone
 
   // The shard that this rank's optimizer updates, 0 where there is one shard only.
   int shard() const;
-  // Collective: every rank's shard of `flat` (laid out as the buffers above) to all ranks. Nothing to do with one shard.
+  // Collective: every rank's shard of `flat` (laid out as the buffers above) to all ranks. Nothing to do with one
+  // shard.
   void gather_shards(const at::Tensor& flat);
   // Per parameter: whether any rank had a gradient for it in the last synchronised backward.
   const std::vector<bool>& has_gradient() const;

@@ -44,9 +44,7 @@ at::Tensor slot_view(const at::Tensor& flat, const ParameterSlot& slot, const at
 }
 
 FlatBuffers::FlatBuffers(std::vector<at::Tensor> tensors, const BucketPlan& plan, Communicator& communicator)
-    : tensors_(std::move(tensors)),
-      gradient_views_(tensors_.size()),
-      places_(tensors_.size()) {
+    : tensors_(std::move(tensors)), gradient_views_(tensors_.size()), places_(tensors_.size()) {
   const c10::AutoGradMode no_graph(false);
   const auto options = tensors_[0].options().requires_grad(false);
   parameters_ = flat_tensor(communicator, plan.total_count, options);
@@ -91,10 +89,14 @@ bool FlatBuffers::holds_gradient(int parameter, std::uint32_t version) const {
   return tensors_[parameter].grad().is_same(gradient_views_[parameter]) && gradient_version(parameter) == version;
 }
 
-void FlatBuffers::adopt_gradient(int parameter, const std::string& name) {
-  auto& gradient = tensors_[parameter].mutable_grad();
-  const auto& view = gradient_views_[parameter];
-  if (gradient.is_same(view)) return;  // it was accumulated in place
+bool FlatBuffers::lies_like_its_slot(int parameter) const {
+  const auto& gradient = tensors_[parameter].grad();
+  return gradient.layout() == at::kStrided && !gradient.requires_grad() &&
+         is_same_layout(gradient, gradient_views_[parameter]);
+}
+
+void FlatBuffers::check_gradient(int parameter, const std::string& name) const {
+  const auto& gradient = tensors_[parameter].grad();
   if (gradient.layout() != at::kStrided) {
     fail(ErrorKind::usage, "the gradient of '" + name + "' is sparse",
          "make it dense, for example Embedding's sparse(false)");
@@ -103,6 +105,13 @@ void FlatBuffers::adopt_gradient(int parameter, const std::string& name) {
     fail(ErrorKind::usage, "the gradient of '" + name + "' carries a graph of its own (backward with create_graph)",
          "use torch::autograd::grad for second derivatives: DataParallel keeps plain gradients in one buffer");
   }
+}
+
+void FlatBuffers::adopt_gradient(int parameter, const std::string& name) {
+  auto& gradient = tensors_[parameter].mutable_grad();
+  const auto& view = gradient_views_[parameter];
+  if (gradient.is_same(view)) return;  // it was accumulated in place
+  check_gradient(parameter, name);
   if (is_same_layout(gradient, view)) {
     std::memcpy(view.data_ptr(), gradient.const_data_ptr(), view.nbytes());
   } else {

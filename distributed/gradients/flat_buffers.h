@@ -36,8 +36,13 @@ class FlatBuffers {
   // Whether this parameter's .grad is its view, and nobody has written through it since it had this version.
   bool holds_gradient(int parameter, std::uint32_t version) const;
 
-  // Moves a gradient that lies elsewhere into its slot and makes .grad the view. Cheap when it is the view already.
+  // Whether a gradient outside of its slot could be copied there as it lies in memory.
+  bool lies_like_its_slot(int parameter) const;
+
   // Throws Failure(usage) for a sparse gradient and for one that carries a graph (create_graph).
+  void check_gradient(int parameter, const std::string& name) const;
+  // Moves a gradient that lies elsewhere into its slot and makes .grad the view. Cheap when it is the view already.
+  // Throws as check_gradient().
   void adopt_gradient(int parameter, const std::string& name);
 
  private:

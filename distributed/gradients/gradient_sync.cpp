@@ -67,7 +67,11 @@ void GradientSync::gradient_ready(int parameter) {
          "inside another");
   }
   if (plan_.shards > 1) refuse_stale_gradient(parameter);
-  flat_.adopt_gradient(parameter, infos_[parameter].name);
+  if (reduction_) {
+    flat_.adopt_gradient(parameter, infos_[parameter].name);
+  } else {  // of one rank it stays where it is
+    flat_.check_gradient(parameter, infos_[parameter].name);
+  }
   if (!synchronising_) return;
   if (!callback_queued_) call_at_end_of_backward();
   if (ready_[parameter]) return;
@@ -117,21 +121,38 @@ void GradientSync::refuse_stale_gradient(int parameter) {
   if (!stale_[i]) return;
   stale_[i] = false;
   if (!flat_.holds_gradient(parameter, versions_[i] + 1)) return;  // dropped or zeroed by hand
-  fail(ErrorKind::usage, "a backward was added to the gradient of '" + infos_[i].name + "', which was synchronised before",
+  fail(ErrorKind::usage,
+       "a backward was added to the gradient of '" + infos_[i].name + "', which was synchronised before",
        "with shard_optimizer a rank keeps the mean of its shard alone: call zero_grad() after each optimizer step");
 }
 
-const std::vector<bool>& GradientSync::prepare_update() {
+void GradientSync::check_update() const {
   if (has_local_gradients_) {
     fail(ErrorKind::usage, "the optimizer was to use gradients that the ranks have not averaged",
          "end the step with a backward outside no_sync(), or call synchronize()");
   }
   flat_.check_in_place(infos_);
+}
+
+const std::vector<bool>& GradientSync::prepare_update() {
+  check_update();
   for (std::size_t i = 0; i < infos_.size(); ++i) {
     has_gradient_[i] = is_used(i);
     if (has_gradient_[i]) flat_.adopt_gradient(static_cast<int>(i), infos_[i].name);
   }
   return has_gradient_;
+}
+
+const std::vector<void*>& GradientSync::gradients_in_place() {
+  check_update();
+  places_.assign(infos_.size(), nullptr);
+  for (std::size_t i = 0; i < infos_.size(); ++i) {
+    has_gradient_[i] = is_used(i);
+    if (!has_gradient_[i]) continue;
+    if (!flat_.lies_like_its_slot(static_cast<int>(i))) flat_.adopt_gradient(static_cast<int>(i), infos_[i].name);
+    places_[i] = flat_.tensors()[i].grad().data_ptr();
+  }
+  return places_;
 }
 
 // Whether nobody has dropped, replaced or zeroed a gradient since it was synchronised, by any function there is for it.
@@ -193,7 +214,8 @@ void GradientSync::send_used_flags() {
   // They are the same in nearly every step: on a GPU nothing is waited for then.
   if (changed) used_here_.copy_(at::from_blob(sent_flags_.data(), {used_here_.numel()}, at::kFloat));
   used_flags_.copy_(used_here_);
-  flags_work_ = communicator_.all_reduce({used_flags_.data_ptr(), used_flags_.numel(), DataType::float32}, ReduceOp::sum);
+  flags_work_ =
+      communicator_.all_reduce({used_flags_.data_ptr(), used_flags_.numel(), DataType::float32}, ReduceOp::sum);
 }
 
 void GradientSync::receive_used_flags() {

@@ -38,6 +38,7 @@ class GradientSync {
 
   // See DataParallel::prepare_update.
   const std::vector<bool>& prepare_update();
+  const std::vector<void*>& gradients_in_place();
 
   BucketReduction* reduction() const { return reduction_.get(); }  // null: there is one rank
   bool has_local_gradients() const { return has_local_gradients_; }
@@ -54,6 +55,7 @@ class GradientSync {
   void receive_used_flags();
   void refuse_stale_gradient(int parameter);
   void prepare_next_backward();
+  void check_update() const;
   bool still_synchronised() const;
   bool is_used(std::size_t parameter) const { return flat_.tensors()[parameter].grad().defined(); }
 
@@ -62,8 +64,8 @@ class GradientSync {
   FlatBuffers& flat_;
   Communicator& communicator_;
   std::unique_ptr<BucketReduction> reduction_;
-  at::Tensor used_here_, used_flags_;    // float32 per parameter: 1 where this rank had a gradient; > 0 where any had
-  std::vector<float> sent_flags_;        // what used_here_ holds
+  at::Tensor used_here_, used_flags_;  // float32 per parameter: 1 where this rank had a gradient; > 0 where any had
+  std::vector<float> sent_flags_;      // what used_here_ holds
   Work flags_work_;
   std::vector<int> bucket_of_;           // per parameter
   std::vector<std::uint32_t> versions_;  // per parameter: of its gradient's view when it was synchronised
@@ -73,6 +75,7 @@ class GradientSync {
   std::size_t next_bucket_ = 0;          // the first that has not started
   std::vector<bool> finished_;           // per bucket, while they finish
   std::vector<bool> has_gradient_;
+  std::vector<void*> places_;  // see gradients_in_place()
   bool synchronising_ = true;
   bool callback_queued_ = false;
   bool synchronised_ = false;  // a synchronised backward has ended since zero_grad()

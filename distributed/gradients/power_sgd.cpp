@@ -81,7 +81,8 @@ class PowerSgd : public BucketReduction {
   std::int64_t bytes() const override {
     if (is_plain()) return plain_->bytes();
     std::int64_t bytes = 0;
-    for (const auto& bucket : buckets_) bytes += static_cast<std::int64_t>(bucket.first.nbytes() + bucket.second.nbytes());
+    for (const auto& bucket : buckets_)
+      bytes += static_cast<std::int64_t>(bucket.first.nbytes() + bucket.second.nbytes());
     return bytes;
   }
 
@@ -144,7 +145,8 @@ class PowerSgd : public BucketReduction {
       Matrix matrix{values.view({n, m}), errors_.narrow(0, slot.offset, slot.count).view({n, m}),
                     bucket.first.narrow(0, first, n * options.rank).view({n, options.rank}),
                     bucket.second.narrow(0, second, m * options.rank).view({m, options.rank})};
-      auto generator = at::make_generator<at::CPUGeneratorImpl>(options.seed + static_cast<std::uint64_t>(slot.parameter));
+      auto generator =
+          at::make_generator<at::CPUGeneratorImpl>(options.seed + static_cast<std::uint64_t>(slot.parameter));
       matrix.q.copy_(at::randn({m, options.rank}, generator, at::TensorOptions(at::kFloat)));
       first += n * options.rank;
       second += m * options.rank;

@@ -52,10 +52,10 @@ Muon::Muon(DataParallel& model, MuonOptions options)
 void Muon::choose_matrices() {
   std::vector<bool> matched(options_.adamw_parameters.size());
   std::int64_t largest = 0;
-  slots_.resize(model().tensors().size());
+  whole_.resize(model().tensors().size());
   for (const auto& bucket : model().plan().buckets)
-    for (const auto& slot : bucket.slots) slots_[static_cast<std::size_t>(slot.parameter)] = slot;
-  for (std::size_t i = 0; i < slots_.size(); ++i) {
+    for (const auto& slot : bucket.slots) whole_[static_cast<std::size_t>(slot.parameter)] = slot;
+  for (std::size_t i = 0; i < whole_.size(); ++i) {
     if (!is_matrix(model().tensors()[i])) continue;
     bool excepted = false;
     for (std::size_t k = 0; k < matched.size(); ++k) {
@@ -64,7 +64,7 @@ void Muon::choose_matrices() {
     }
     if (excepted) continue;
     set_kind(i, matrix);
-    largest = std::max(largest, slots_[i].count);
+    largest = std::max(largest, whole_[i].count);
   }
   const auto missing = std::find(matched.begin(), matched.end(), false) - matched.begin();
   if (missing < static_cast<std::ptrdiff_t>(matched.size()))
@@ -74,8 +74,8 @@ void Muon::choose_matrices() {
   if (!is_sharded()) return;
   // The gradients of a sharded model are used up with its step, so their memory is free for this.
   const bool fits = computing_options().dtype() == model().flat_gradients().dtype();
-  all_directions_ = fits ? model().flat_gradients().detach()
-                         : at::empty({model().plan().total_count}, computing_options());
+  all_directions_ =
+      fits ? model().flat_gradients().detach() : at::empty({model().plan().total_count}, computing_options());
 }
 
 void Muon::update() {
@@ -88,7 +88,7 @@ void Muon::update() {
   for_each_stretch(/*merge=*/false, [&](const Stretch& s) {
     if (kind_of(s) != matrix) return;
     const auto directions = directions_of(s);
-    const auto& slot = slots_[static_cast<std::size_t>(s.parameter)];
+    const auto& slot = whole_[static_cast<std::size_t>(s.parameter)];
     if (is_sharded()) {
       directions.view({slot.count}).copy_(all_directions_.narrow(0, slot.offset, slot.count));
     } else {
@@ -106,7 +106,7 @@ void Muon::update() {
 // The whole matrix of which `s` is a part.
 at::Tensor Muon::directions_of(const Stretch& s) const {
   const auto rows = model().tensors()[static_cast<std::size_t>(s.parameter)].size(0);
-  const auto count = slots_[static_cast<std::size_t>(s.parameter)].count;
+  const auto count = whole_[static_cast<std::size_t>(s.parameter)].count;
   return directions_.narrow(0, 0, count).view({rows, count / rows});
 }
 
@@ -132,7 +132,7 @@ void Muon::write_directions(const Stretch& s, const at::Tensor& to) {
 
 void Muon::apply_directions(const Stretch& s, const at::Tensor& whole) {
   const double kept = 1 - s.learning_rate * s.weight_decay, step_size = -s.learning_rate * scale(options_.scale, whole);
-  const auto begin = s.offset - slots_[static_cast<std::size_t>(s.parameter)].offset;
+  const auto begin = s.offset - whole_[static_cast<std::size_t>(s.parameter)].offset;
   if (!on_cpu()) {
     parameters_of(s).mul_(kept).add_(whole.view({-1}).narrow(0, begin, s.count), step_size);
     return;

@@ -55,7 +55,7 @@ class Muon : public Optimizer {
   NewtonSchulz orthogonalize_;
   at::Tensor directions_;             // as large as the largest matrix
   at::Tensor all_directions_;         // of a sharded model: flat, as the parameters
-  std::vector<ParameterSlot> slots_;  // per parameter
+  std::vector<ParameterSlot> whole_;  // per parameter
 };
 
 }  // namespace lockstep

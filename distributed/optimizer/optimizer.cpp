@@ -41,6 +41,9 @@ Optimizer::Optimizer(DataParallel& model, std::string name, double learning_rate
   on_cpu_ = parameters.is_cpu();
   parameter_data_ = parameters.data_ptr();
   gradient_data_ = model.flat_gradients().data_ptr();
+  slots_.resize(names.size());
+  for (const auto& bucket : model.plan().buckets)
+    for (const auto& slot : bucket.slots) slots_[static_cast<std::size_t>(slot.parameter)] = slot.offset;
 }
 
 at::TensorOptions Optimizer::computing_options() const {
@@ -69,8 +72,13 @@ PieceState& Optimizer::add_state(std::string name, std::optional<int> kind) {
 }
 
 void Optimizer::step(double gradient_scale) {
-  model_.prepare_update();
   const c10::AutoGradMode no_graph(false);
+  if (on_cpu_ && !master_) {
+    gradients_ = &model_.gradients_in_place();
+  } else {
+    model_.prepare_update();
+    gradients_ = nullptr;
+  }
   gradient_scale_ = gradient_scale;
   if (master_) widen();
   update();

@@ -93,8 +93,8 @@ class Optimizer : public Stateful {
   void with_type(const Function& f) const {
     is_float_ ? f(float{}) : f(double{});
   }
-  // The same place in parameters, gradients or a state, as pointers and as tensors. Of 16-bit parameters: in the float32
-  // copies.
+  // The same place in parameters, gradients or a state, as pointers and as tensors. Of 16-bit parameters: in the
+  // float32 copies.
   template <typename T>
   T* parameters_at(const Stretch& s) const {
     if (master_) return state_at<T>(*master_, s);
@@ -103,7 +103,8 @@ class Optimizer : public Stateful {
   template <typename T>
   T* gradients_at(const Stretch& s) const {
     if (master_) return static_cast<T*>(wide_gradients_.data_ptr()) + place_in(*master_, s);
-    return static_cast<T*>(gradient_data_) + s.offset;
+    const auto i = static_cast<std::size_t>(s.parameter);
+    return static_cast<T*>((*gradients_)[i]) + s.offset - slots_[i];
   }
   template <typename T>
   T* state_at(const PieceState& state, const Stretch& s) const {
@@ -129,6 +130,13 @@ class Optimizer : public Stateful {
   std::int64_t place_in(const PieceState& state, const Stretch& s) const {
     return state.begin(s.piece) + s.offset - pieces_[s.piece].offset;
   }
+  // Whether both gradients lie in the flat buffer, with zeros between neighbours.
+  bool in_one_piece(std::size_t a, std::size_t b) const {
+    const auto in_slot = [&](std::size_t i) {
+      return (*gradients_)[i] == static_cast<const char*>(gradient_data_) + slots_[i] * (is_float_ ? 4 : 8);
+    };
+    return !gradients_ || (in_slot(a) && in_slot(b));
+  }
   void widen();
   void narrow();
 
@@ -148,6 +156,8 @@ class Optimizer : public Stateful {
   bool on_cpu_, is_float_;
   void* parameter_data_;
   void* gradient_data_;
+  std::vector<std::int64_t> slots_;                // per parameter: its offset in the flat buffers
+  const std::vector<void*>* gradients_ = nullptr;  // during an update by kernels: DataParallel::gradients_in_place()
 };
 
 template <typename Function>
@@ -162,7 +172,7 @@ void Optimizer::for_each_stretch(bool merge, const Function& f) const {
       const auto first = static_cast<std::size_t>(stretch.parameter);
       if (merge && is_updated(before.parameter) && before.offset + before.room == piece.offset &&
           kinds_[parameter] == kinds_[first] && settings_[parameter] == settings_[first] &&
-          steps_[parameter] == steps_[first]) {
+          in_one_piece(first, parameter) && steps_[parameter] == steps_[first]) {
         stretch.count = piece.offset + piece.count - stretch.offset;
         continue;
       }

@@ -85,9 +85,8 @@ void PieceState::append_state(NamedTensors& to) {
 }
 
 void PieceState::append_form(NamedTensors& to) const {
-  for (auto& entry : per_parameter([&](std::size_t i) {
-         return at::empty(model_.tensors()[i].sizes(), values_.options().device(at::kMeta));
-       }))
+  for (auto& entry : per_parameter(
+           [&](std::size_t i) { return at::empty(model_.tensors()[i].sizes(), values_.options().device(at::kMeta)); }))
     to.push_back(std::move(entry));
 }
 

@@ -27,8 +27,8 @@ class WeightAverage : public Stateful {
   // After an optimizer step. Not while a Swapped lives.
   void update();
 
-  // While alive, the model has the averaged weights (where there was an update): to evaluate or to write them. Making it
-  // is collective where the model is sharded.
+  // While alive, the model has the averaged weights (where there was an update): to evaluate or to write them. Making
+  // it is collective where the model is sharded.
   class [[nodiscard]] Swapped {
    public:
     explicit Swapped(WeightAverage& parent);

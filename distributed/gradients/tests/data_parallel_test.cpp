@@ -63,6 +63,11 @@ TEST(DataParallel, GradientsAreThoseOfPlainBackward) {
       parallel.zero_grad();
       module->forward(input()).square().sum().backward();
       expect_gradients(*module, plain_gradients(1));
+      const auto places = parallel.gradients_in_place();
+      for (std::size_t i = 0; i < places.size(); ++i)
+        EXPECT_EQ(places[i], parallel.tensors()[i].grad().const_data_ptr<float>());
+      parallel.prepare_update();
+      expect_gradients(*module, plain_gradients(1));
       for (const auto& bucket : parallel.plan().buckets) {
         for (const auto& slot : bucket.slots) {
           EXPECT_EQ(parallel.tensors()[slot.parameter].grad().const_data_ptr<float>(),
@@ -87,7 +92,7 @@ TEST(DataParallel, NoSyncAccumulatesAndTheNextBackwardSendsTheSum) {
   EXPECT_TRUE(mirror.events.empty());
   EXPECT_TRUE(parallel.has_local_gradients());
   module->forward(input()).square().sum().backward();
-  EXPECT_EQ(mirror.events.size(), 1u);
+  EXPECT_EQ(mirror.events.size(), 2u) << "a bucket, and who used what";
   EXPECT_FALSE(parallel.has_local_gradients());
   expect_gradients(*module, plain_gradients(3));
 }

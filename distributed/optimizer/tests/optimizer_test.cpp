@@ -124,6 +124,7 @@ TEST_P(EveryOptimizer, AScaledGradientIsASmallerGradient) {
     scaled.backward(i);
     scaled.optimizer->step(0.25);
     multiplied.backward(i);
+    multiplied.parallel.prepare_update();
     multiplied.parallel.flat_gradients().detach().mul_(0.25);
     multiplied.optimizer->step();
   }
