@@ -131,6 +131,7 @@ void TrainLoop::announce() {
 }
 
 void TrainLoop::train() {
+  waits_.take(session_, model_.communicator());  // what came before the first step is nobody's lateness
   while (step_ < length_.total_steps) {
     const double position = length_.schedule_position(step_, task_.train.position());
     optimizer_->set_learning_rate(learning_rate_at(length_.schedule, position));
