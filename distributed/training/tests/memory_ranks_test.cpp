@@ -16,28 +16,17 @@
 #include "lockstep/core/error.h"
 #include "lockstep/distributed/optimizer/fused_adam.h"
 #include "lockstep/distributed/optimizer/fused_sgd.h"
-#include "lockstep/distributed/session/session.h"
 #include "lockstep/distributed/training/memory_report.h"
 #include "lockstep/distributed/training/micro_batch_search.h"
 #include "lockstep/distributed/training/train_step.h"
+#include "shared_session.h"
 
 namespace lockstep {
 namespace {
 
 using lockstep::testing::ListedBatches;
+using lockstep::testing::session;
 
-std::unique_ptr<Session> shared_session;
-
-struct SharedSession : ::testing::Environment {
-  void SetUp() override {
-    const SessionOptions options{.device = "cpu", .threads = 1, .communicator = {}};
-    shared_session = std::make_unique<Session>(options);
-  }
-  void TearDown() override { shared_session.reset(); }
-};
-const ::testing::Environment* const registered = ::testing::AddGlobalTestEnvironment(new SharedSession);
-
-Session& session() { return *shared_session; }
 int ranks() { return session().world_size(); }
 
 struct Net : torch::nn::Module {

@@ -17,30 +17,17 @@
 #include "lockstep/core/error.h"
 #include "lockstep/distributed/communicator/self_communicator.h"
 #include "lockstep/distributed/optimizer/fused_sgd.h"
-#include "lockstep/distributed/session/session.h"
 #include "lockstep/distributed/training/evaluation.h"
 #include "lockstep/distributed/training/generators.h"
 #include "lockstep/distributed/training/train_step.h"
 #include "lockstep/distributed/training/training_state.h"
+#include "shared_session.h"
 
 namespace lockstep {
 namespace {
 
 using lockstep::testing::ListedBatches;
-
-std::unique_ptr<Session> shared_session;
-
-// One session for all tests; its end is collective and comes before the program's MPI_Finalize.
-struct SharedSession : ::testing::Environment {
-  void SetUp() override {
-    const SessionOptions options{.device = "cpu", .threads = 1, .communicator = {}};
-    shared_session = std::make_unique<Session>(options);
-  }
-  void TearDown() override { shared_session.reset(); }
-};
-const ::testing::Environment* const registered = ::testing::AddGlobalTestEnvironment(new SharedSession);
-
-Session& session() { return *shared_session; }
+using lockstep::testing::session;
 
 struct Net : torch::nn::Module {
   Net() {
@@ -222,8 +209,7 @@ TEST(TrainingState, EveryRankGetsAllOfIt) {
 
 TEST(TrainingState, OnlyRankZeroHoldsTheWholeState) {
   Training training(session().communicator(), Samples(40), 8, 1);
-  LiveState live{session(), *training.net,   training.model, {&training.optimizer},
-                 0.1,       training.source, training.meter};
+  LiveState live{session(), *training.net, training.model, {&training.optimizer}, 0.1, training.source, training.meter};
   const Checkpoint saved = capture(live);
   const bool owner = session().rank() == 0;
   EXPECT_EQ(saved.loss_window.size(), owner ? static_cast<std::size_t>(session().world_size()) : 0);
@@ -309,8 +295,7 @@ TEST(TrainingState, StatisticsOfNormalisationsGoOn) {
 TEST(TrainingState, AnotherNumberOfRanksContinuesTheSums) {
   const Samples samples(40);
   Training training(session().communicator(), samples, 8, 1);
-  LiveState live{session(), *training.net,   training.model, {&training.optimizer},
-                 0.1,       training.source, training.meter};
+  LiveState live{session(), *training.net, training.model, {&training.optimizer}, 0.1, training.source, training.meter};
   training.step(1);
   Checkpoint saved = capture(live);
   share(session(), saved);
@@ -326,8 +311,7 @@ TEST(TrainingState, AnotherNumberOfRanksContinuesTheSums) {
 TEST(TrainingState, WhatDoesNotFitChangesNothing) {
   const Samples samples(40);
   Training training(session().communicator(), samples, 8, 1);
-  LiveState live{session(), *training.net,   training.model, {&training.optimizer},
-                 0.1,       training.source, training.meter};
+  LiveState live{session(), *training.net, training.model, {&training.optimizer}, 0.1, training.source, training.meter};
   training.step(1);
   Checkpoint sound = capture(live);
   share(session(), sound);
