@@ -54,34 +54,30 @@ void SharedOperation::depart_parcels(std::uint64_t number, std::size_t ticket) {
   journeys_[number] = {ticket, true};
 }
 
-void SharedOperation::sum_columns_in_staging(std::uint64_t number) {
-  const Slice elements = chunk(number);
+// part(rank, number of the part): where a rank of this node has it.
+template <typename Part>
+void SharedOperation::send_parts(std::uint64_t number, const Part& part) {
   const std::size_t ticket = prepare_parcels(number);
   for (int node = 0; node < context_.layout.node_count(); ++node) {
     const std::int64_t piece = context_.layout.rank_at(node, region_.rank());
     inputs_.clear();
-    for (int rank = 0; rank < region_.size(); ++rank) {
-      inputs_.push_back(region_.staging(rank, global_chunk(number)) + piece * elements.count * width());
-    }
-    sum_parcel(ticket, node, elements);
+    for (int rank = 0; rank < region_.size(); ++rank) inputs_.push_back(part(rank, piece));
+    sum_parcel(ticket, node, chunk(number));
   }
   depart_parcels(number, ticket);
+}
+
+void SharedOperation::sum_columns_in_staging(std::uint64_t number) {
+  const std::int64_t bytes = chunk(number).count * width();
+  send_parts(number,
+             [&](int rank, std::int64_t piece) { return region_.staging(rank, global_chunk(number)) + piece * bytes; });
 }
 
 // From the ranks' own buffers. A part in place is safe: nobody else reads this rank's part, and it is written by the
 // chunk that has been sent.
 void SharedOperation::send_columns_of_node(std::uint64_t number) {
-  const Slice elements = chunk(number);
-  const std::size_t ticket = prepare_parcels(number);
-  for (int node = 0; node < context_.layout.node_count(); ++node) {
-    const std::int64_t piece = context_.layout.rank_at(node, region_.rank());
-    inputs_.clear();
-    for (int rank = 0; rank < region_.size(); ++rank) {
-      inputs_.push_back(peer_data(rank, piece * call_.count + elements.first));
-    }
-    sum_parcel(ticket, node, elements);
-  }
-  depart_parcels(number, ticket);
+  const std::int64_t first = chunk(number).first;
+  send_parts(number, [&](int rank, std::int64_t piece) { return peer_data(rank, piece * call_.count + first); });
 }
 
 // The parts of a column come straight into staging, where the ranks of the node find them.

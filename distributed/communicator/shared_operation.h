@@ -114,6 +114,8 @@ class SharedOperation final : public EngineOperation {
   std::size_t prepare_parcels(std::uint64_t number);
   void sum_parcel(std::size_t ticket, int node, const Slice& elements);
   void depart_parcels(std::uint64_t number, std::size_t ticket);
+  template <typename Part>
+  void send_parts(std::uint64_t number, const Part& part);
   void sum_columns_in_staging(std::uint64_t number);
   void send_columns_of_node(std::uint64_t number);
   void depart_gathering(std::uint64_t number);
