@@ -11,6 +11,7 @@
 #include "lockstep/distributed/communicator/mpi_node_memory.h"
 #include "lockstep/distributed/communicator/nccl_module.h"
 #include "lockstep/distributed/communicator/placement.h"
+#include "lockstep/distributed/communicator/roll_call.h"
 #include "lockstep/distributed/communicator/self_communicator.h"
 #include "lockstep/distributed/communicator/shared_memory_communicator.h"
 
@@ -71,7 +72,9 @@ std::unique_ptr<HierarchicalCommunicator> make_hierarchical(Placement& placement
 std::shared_ptr<ProgressEngine> make_engine(const Placement& placement, const CommunicatorOptions& options,
                                             const std::string& backend) {
   const bool calls_mpi = backend == "mpi" || backend == "hierarchical";
-  return std::make_shared<ProgressEngine>(progress_options(placement, options, calls_mpi));
+  ProgressOptions progress = progress_options(placement, options, calls_mpi);
+  if (calls_mpi) progress.roll_call = std::make_shared<RollCall>(MpiComm::duplicate(placement.world.get()));
+  return std::make_shared<ProgressEngine>(std::move(progress));
 }
 
 std::unique_ptr<Communicator> make(const std::string& backend, MPI_Comm comm, Placement& placement,

@@ -10,6 +10,9 @@ namespace {
 
 // From here on a waiting rank sleeps between its looks (backoff.h): asking costs nothing.
 constexpr double kUninterruptedSeconds = 2e-3;
+// A rank that waits longer than this looks now and then whether another asks for it.
+constexpr double kQuietSeconds = 0.25, kLookSeconds = 0.05;
+constexpr std::chrono::milliseconds kRollCall(1000);
 
 }  // namespace
 
@@ -126,6 +129,7 @@ void ProgressEngine::wait(EngineOperation& operation) { wait_until_done(operatio
 void ProgressEngine::wait_until_done(EngineOperation& operation, double limit_seconds) {
   Backoff backoff(options_.crowded);
   const WaitClock clock{backoff, statistics_.waited_seconds};
+  double next_look = kQuietSeconds;
   while (true) {
     std::unique_lock lock(mutex_, std::defer_lock);
     // With a thread at work the lock may be held for the length of a reduction; watch for the end of it instead.
@@ -142,6 +146,9 @@ void ProgressEngine::wait_until_done(EngineOperation& operation, double limit_se
     const double waited = std::chrono::duration<double>(backoff.waited()).count();
     if (waited > kUninterruptedSeconds) throw_if_interrupted();
     if (waited > limit_seconds) fail_timeout(operation, waited);
+    if (waited < next_look) continue;
+    if (options_.roll_call) options_.roll_call->answer(operation.description());
+    next_look = waited + kLookSeconds;
   }
 }
 
@@ -159,10 +166,11 @@ void ProgressEngine::abort(const Error& error) noexcept {
 }
 
 void ProgressEngine::fail_timeout(EngineOperation& operation, double seconds) {
+  const std::string absent = options_.roll_call ? options_.roll_call->ask(operation.description(), kRollCall) : "";
   std::unique_lock lock(mutex_);
   throw_if_failed();
   std::string what = operation.description() + " is not complete after " + std::to_string(seconds).substr(0, 5) + " s";
-  if (const std::string whom = operation.waiting_for(); !whom.empty()) what += ": " + whom;
+  if (const std::string whom = absent.empty() ? operation.waiting_for() : absent; !whom.empty()) what += ": " + whom;
   const Error error{ErrorKind::peer_lost, std::move(what), options_.where,
                     "a rank died, hangs or took another path; its log says more. Where a rank may rightly take that "
                     "long, raise the timeout"};
@@ -198,6 +206,7 @@ void ProgressEngine::close() noexcept {
   }
   if (last) drop(*last);
   if (options_.registry) options_.registry->remove(*this);
+  if (options_.roll_call && failed()) options_.roll_call->abandon();
   {
     std::unique_lock lock(mutex_);
     queue_.clear();

@@ -17,6 +17,7 @@
 #include "lockstep/distributed/communicator/communicator.h"
 #include "lockstep/distributed/communicator/operation.h"
 #include "lockstep/distributed/communicator/progress_registry.h"
+#include "lockstep/distributed/communicator/roll_call.h"
 
 namespace lockstep {
 
@@ -66,6 +67,7 @@ struct ProgressOptions {
   std::string where;                                       // "rank 3 on node07", put before error messages
   std::shared_ptr<ProgressRegistry> registry = nullptr;    // the other communicators of this rank; null: there are none
   std::function<std::optional<Error>()> interrupted = {};  // as in CommunicatorOptions
+  std::shared_ptr<RollCall> roll_call = nullptr;           // null: the backend sees itself who is missing
 };
 
 class ProgressEngine {

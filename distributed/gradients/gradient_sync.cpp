@@ -107,10 +107,24 @@ void GradientSync::finish_buckets() {
   finished_.assign(plan_.buckets.size(), false);
   for (std::size_t left = finished_.size(); left > 0;) {
     for (std::size_t i = 0; i < finished_.size(); ++i) {
-      if (finished_[i] || !reduction_->finish(i)) continue;
+      if (finished_[i] || !finish_bucket(i)) continue;
       finished_[i] = true;
       --left;
     }
+  }
+}
+
+// What a lost rank has kept from the others, by the names that a user knows.
+bool GradientSync::finish_bucket(std::size_t index) {
+  try {
+    return reduction_->finish(index);
+  } catch (const Failure& failure) {
+    Error error = failure.error();
+    const auto& slots = plan_.buckets[index].slots;
+    const auto name = [&](const ParameterSlot& slot) { return "'" + infos_[slot.parameter].name + "'"; };
+    error.what += "; awaited are the gradients of " + name(slots.front());
+    if (slots.size() > 1) error.what += (slots.size() > 2 ? " … " : " and ") + name(slots.back());
+    throw Failure(std::move(error));
   }
 }
 

@@ -49,6 +49,7 @@ class GradientSync {
   void call_at_end_of_backward();
   void start_full_buckets();
   void start_bucket(std::size_t index);
+  bool finish_bucket(std::size_t index);
   void fill_missing_slots();
   void finish_buckets();
   void send_used_flags();

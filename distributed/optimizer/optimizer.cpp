@@ -18,14 +18,10 @@ Optimizer::Optimizer(DataParallel& model, std::string name, double learning_rate
   at_least_zero("learning rate", learning_rate);
   at_least_zero("weight decay", weight_decay);
   std::vector<std::string> names;
-  std::vector<std::int64_t> dimensions;
-  for (std::size_t i = 0; i < model.parameters().size(); ++i) {
-    names.push_back(model.parameters()[i].name);
-    dimensions.push_back(model.tensors()[i].dim());
-  }
-  check_groups(groups, names, dimensions);
+  for (const auto& parameter : model.parameters()) names.push_back(parameter.name);
+  check_groups(groups, names);
   for (std::size_t i = 0; i < names.size(); ++i)
-    settings_.push_back(settings_of(names[i], dimensions[i], groups, weight_decay));
+    settings_.push_back(settings_of(names[i], model.tensors()[i].dim(), groups, weight_decay));
   kinds_.resize(names.size());
   pieces_ = pieces_of(model.plan(), model.shard());
   step_tensor_ = at::zeros({static_cast<std::int64_t>(names.size())}, at::kLong);

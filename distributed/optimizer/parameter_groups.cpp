@@ -6,17 +6,6 @@
 namespace lockstep {
 namespace {
 
-bool is_member(const ParameterGroup& group, std::string_view name, std::int64_t dimensions) {
-  return (!group.vectors_only || dimensions <= 1) && matches(name, group.pattern);
-}
-
-const ParameterGroup* group_of(const std::vector<ParameterGroup>& groups, std::string_view name,
-                               std::int64_t dimensions) {
-  for (const auto& group : groups)
-    if (is_member(group, name, dimensions)) return &group;
-  return nullptr;
-}
-
 void check_values(const ParameterGroup& group) {
   const auto at_least_zero = [&](const char* what, double value) {
     if (value >= 0) return;
@@ -25,6 +14,7 @@ void check_values(const ParameterGroup& group) {
   };
   at_least_zero("learning-rate factor", group.learning_rate_factor);
   if (group.weight_decay) at_least_zero("weight decay", *group.weight_decay);
+  if (group.vectors_weight_decay) at_least_zero("weight decay of vectors among", *group.vectors_weight_decay);
 }
 
 }  // namespace
@@ -42,29 +32,34 @@ bool matches(std::string_view name, std::string_view pattern) {
          matches(name.substr(1), pattern.substr(1));
 }
 
-ParameterSettings settings_of(std::string_view name, std::int64_t dimensions, const std::vector<ParameterGroup>& groups,
-                              double weight_decay) {
-  const ParameterGroup* group = group_of(groups, name, dimensions);
-  if (!group) return {.learning_rate_factor = 1, .weight_decay = weight_decay};
-  return {.learning_rate_factor = group->learning_rate_factor,
-          .weight_decay = group->weight_decay.value_or(weight_decay)};
+const ParameterGroup* group_of(std::string_view name, const std::vector<ParameterGroup>& groups) {
+  for (const auto& group : groups)
+    if (matches(name, group.pattern)) return &group;
+  return nullptr;
 }
 
-void check_groups(const std::vector<ParameterGroup>& groups, const std::vector<std::string>& names,
-                  const std::vector<std::int64_t>& dimensions) {
+ParameterSettings settings_of(std::string_view name, std::int64_t dimensions, const std::vector<ParameterGroup>& groups,
+                              double weight_decay) {
+  const ParameterGroup* group = group_of(name, groups);
+  if (!group) return {.learning_rate_factor = 1, .weight_decay = weight_decay};
+  const auto& given =
+      dimensions <= 1 && group->vectors_weight_decay ? group->vectors_weight_decay : group->weight_decay;
+  return {.learning_rate_factor = group->learning_rate_factor, .weight_decay = given.value_or(weight_decay)};
+}
+
+void check_groups(const std::vector<ParameterGroup>& groups, const std::vector<std::string>& names) {
   for (const auto& group : groups) {
     check_values(group);
     bool used = false, matched = false;
-    for (std::size_t i = 0; i < names.size() && !used; ++i) {
-      matched = matched || is_member(group, names[i], dimensions[i]);
-      used = group_of(groups, names[i], dimensions[i]) == &group;
+    for (const auto& name : names) {
+      matched = matched || matches(name, group.pattern);
+      used = used || group_of(name, groups) == &group;
     }
     if (used) continue;
-    const std::string who = (group.vectors_only ? "no vector among the parameters" : "no parameter");
     if (matched)
       fail(ErrorKind::usage, "all parameters \"" + group.pattern + "\" belong to groups before this one",
            "put the more special pattern first");
-    fail(ErrorKind::usage, who + " matches \"" + group.pattern + "\"" + suggestion(group.pattern, names));
+    fail(ErrorKind::usage, "no parameter matches \"" + group.pattern + "\"" + suggestion(group.pattern, names));
   }
 }
 

@@ -10,6 +10,7 @@
 #include "lockstep/distributed/optimizer/lamb.h"
 #include "lockstep/distributed/optimizer/lars.h"
 #include "lockstep/distributed/optimizer/muon.h"
+#include "lockstep/distributed/training/parameter_group_option.h"
 
 namespace lockstep {
 namespace {
@@ -85,6 +86,7 @@ std::optional<Error> optimizer_problem(const TrainConfig& config) {
                               {"--rise-part", config.rise_part.has_value(), {"one-cycle"}}}))
     return wrong;
   if (auto wrong = milestone_problem(config)) return wrong;
+  if (auto groups = parameter_groups(config, {}); !groups) return groups.error();
   if (config.nesterov && config.momentum == 0.0)
     return Error{ErrorKind::usage,
                  "--nesterov needs a momentum, --momentum is 0",
@@ -102,8 +104,9 @@ std::optional<Error> optimizer_problem(const TrainConfig& config) {
 }
 
 std::unique_ptr<Optimizer> make_optimizer(const TrainConfig& c, DataParallel& model) {
-  std::vector<ParameterGroup> groups;
-  if (c.exempt_vectors) groups.push_back({.vectors_only = true, .weight_decay = 0.0});
+  std::vector<std::string> names;
+  for (const auto& parameter : model.parameters()) names.push_back(parameter.name);
+  const std::vector<ParameterGroup> groups = parameter_groups(c, names).value();
   if (c.optimizer == "adam" || c.optimizer == "adamw") {
     const AdamOptions d;
     return std::make_unique<FusedAdam>(model, AdamOptions{.learning_rate = c.learning_rate,

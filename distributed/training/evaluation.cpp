@@ -36,7 +36,7 @@ class EvalMode {
 }  // namespace
 
 Evaluation evaluate(torch::nn::Module& module, const Forward& forward, BatchSource& source, Communicator& communicator,
-                    c10::Device device) {
+                    c10::Device device, std::int64_t pieces) {
   const EvalMode mode(module);
   const c10::AutoGradMode no_grad(false);
   // On the device until the end: a GPU is not waited for after each batch.
@@ -45,12 +45,16 @@ Evaluation evaluate(torch::nn::Module& module, const Forward& forward, BatchSour
   std::int64_t answers = 0;  // one for each sample; for tokens, one for each token
   Batch batch;
   for (source.seek({0, 0}); source.next(batch);) {
-    if (batch.local_count == 0) continue;
-    const at::Tensor target = batch.target.to(device);
-    const at::Tensor logits = forward(batch.input.to(device));
-    loss.add_(cross_entropy(logits, target), static_cast<double>(target.numel()));
-    correct.add_(logits.argmax(-1).eq(target).sum());
-    answers += target.numel();
+    for (std::int64_t piece = 0; piece < pieces; ++piece) {
+      const std::int64_t first = batch.local_count * piece / pieces;
+      const std::int64_t count = batch.local_count * (piece + 1) / pieces - first;
+      if (count == 0) continue;
+      const at::Tensor target = batch.target.narrow(0, first, count).to(device);
+      const at::Tensor logits = forward(batch.input.narrow(0, first, count).to(device));
+      loss.add_(cross_entropy(logits, target), static_cast<double>(target.numel()));
+      correct.add_(logits.argmax(-1).eq(target).sum());
+      answers += target.numel();
+    }
   }
   double sums[] = {loss.item<double>(), static_cast<double>(correct.item<std::int64_t>()),
                    static_cast<double>(answers)};

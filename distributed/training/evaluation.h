@@ -24,8 +24,9 @@ struct Evaluation {
 };
 
 // Collective. One pass over `source` (its part of each rank), in eval mode and without gradients; the module's mode
-// comes back afterwards. Every rank returns the same values; every sample counts once.
+// comes back afterwards. Every rank returns the same values; every sample counts once. pieces: into which a batch is
+// cut before it goes through the model, for memory's sake.
 Evaluation evaluate(torch::nn::Module& module, const Forward& forward, BatchSource& source, Communicator& communicator,
-                    c10::Device device);
+                    c10::Device device, std::int64_t pieces = 1);
 
 }  // namespace lockstep

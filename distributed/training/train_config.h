@@ -42,6 +42,7 @@ struct TrainConfig {
   std::string scale_learning_rate = "none";  // with the number of ranks: none, linear, sqrt
   double weight_decay = 0;
   bool exempt_vectors = false;  // biases and scales of norms: no weight decay, no trust ratio
+  std::vector<std::string> parameter_groups;  // "fc3.*: learning-rate=0.01" (parameter_group_option.h)
   // Of some optimizers alone (chosen_optimizer.h); left out: the optimizer's own default.
   std::optional<double> momentum;
   bool nesterov = false;

@@ -242,7 +242,8 @@ void TrainLoop::evaluate_now() {
   model_.broadcast_buffers();  // one model is tested, not one per rank
   std::optional<WeightAverage::Swapped> averaged;
   if (average_) averaged.emplace(*average_);
-  evaluation_ = evaluate(task_.module, task_.forward, task_.test, model_.communicator(), session_.device());
+  evaluation_ = evaluate(task_.module, task_.forward, task_.test, model_.communicator(), session_.device(),
+                         train_step_.pieces());
   evaluated_step_ = step_;
   report_.evaluation(epoch_, step_, *evaluation_);
 }

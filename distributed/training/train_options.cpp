@@ -53,6 +53,9 @@ void add_optimizer(OptionTable<TrainConfig>& table) {
             "sgd, adam, lars: added to the gradient (L2); adamw, lamb, muon: decoupled", at_least(0.0));
   table.add("exempt-vectors", &TrainConfig::exempt_vectors, "",
             "no weight decay for biases and scales of norms; lamb, lars: no trust ratio either");
+  table.add("parameter-group", &TrainConfig::parameter_groups, "PATTERN: SETTINGS",
+            "settings of some parameters, by name: \"fc3.*: learning-rate=0.01, weight-decay=0\" (or "
+            "learning-rate-factor=0.1); the first group that matches counts; repeated for more");
   table.add("momentum", &TrainConfig::momentum, "X",
             "sgd, lars (0.9), muon (0.95): part of the last update that is kept", at_least(0.0));
   table.add("nesterov", &TrainConfig::nesterov, "", "sgd, lars: Nesterov's form of momentum; muon always has it");

@@ -43,6 +43,8 @@ def check_unknown_names_are_answered_with_the_nearest(program):
         refused(folder.train("--data", "fashion_mist"), 2, "fashion_mist", "lockstep data")
         refused(folder.train("--data", SMALL, "--optimizer", "adamax"), 2, "adamax", "did you mean adam, adamw")
         refused(folder.train("--data", SMALL, "--batch-size", "many"), 2, "many")
+        refused(folder.train("--data", SMALL, "--parameter-group", "fc3.wieght: weight-decay=0"), 2,
+                'no parameter matches "fc3.wieght"; did you mean fc3.weight')
         refused(folder.train("--data", "no/such/file.h5", ranks=1, launcher=False), 2, "no/such/file.h5")
 
 

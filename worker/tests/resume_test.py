@@ -33,7 +33,7 @@ def check_killed_ranks_resume_to_the_same_bits(program):
 OPTIMIZERS = {
     "sgd": ["--momentum", "0.8", "--nesterov", "--precision", "fp16", "--loss-scale", "1e7"],
     "adam": ["--weight-decay", "0.01"],
-    "adamw": ["--beta2", "0.99", "--schedule", "one-cycle"],
+    "adamw": ["--beta2", "0.99", "--schedule", "one-cycle", "--parameter-group", "fc3.*: learning-rate-factor=3"],
     "lamb": ["--exempt-vectors", "--schedule", "linear"],
     "lars": ["--trust-coefficient", "0.01", "--schedule", "polynomial"],
     "muon": ["--adamw-parameters", "fc3.*", "--schedule", "multistep", "--milestone", "1"],

@@ -72,15 +72,32 @@ TEST_P(FailureTest, ARankThatDoesNotComeIsMissed) {
     EXPECT_EQ(error.kind, ErrorKind::peer_lost);
     EXPECT_NE(error.what.find("all_reduce #1 of 6000 float32 (sum) is not complete after 1."), std::string::npos)
         << error.what;
-    if (GetParam().backend == "shm") {
-      EXPECT_NE(error.what.find("not arrived: rank 1"), std::string::npos) << error.what;
-    }
+    const std::string named = GetParam().backend == "shm" ? ": not arrived: rank 1" : ": rank 1 does not answer";
+    EXPECT_NE(error.what.find(named), std::string::npos) << error.what;
   }
   meet();
   // Too late; and by another call, so that what the others left behind cannot complete it.
   if (absent) {
     EXPECT_EQ(failure_of([&] { communicator->broadcast({data.data(), 6000}, 0).wait(); }).kind, ErrorKind::peer_lost);
   }
+  meet();
+}
+
+// The call of a rank that took another path is named too, after the calls are no longer compared one by one.
+TEST_P(FailureTest, ARankThatWaitsElsewhereSaysWhere) {
+  if (world_size() == 1) GTEST_SKIP() << "nobody to wait for";
+  const auto communicator = make(2);
+  std::vector<float> data(6000, 1.0f);
+  for (int i = 0; i < 20; ++i) communicator->barrier();
+  const Buffer all{data.data(), 6000};
+  const bool astray = communicator->rank() == 1;
+  const Error error = failure_of(
+      [&] { (astray ? communicator->broadcast(all, 0) : communicator->all_reduce(all, ReduceOp::sum)).wait(); });
+  EXPECT_EQ(error.kind, ErrorKind::peer_lost);
+  const bool compared = GetParam().backend == "shm";  // there every call is seen by all
+  const std::string other = astray ? "all_reduce" : "broadcast";
+  EXPECT_NE(error.what.find(compared ? "differs between ranks" : " waits in " + other), std::string::npos)
+      << error.what;
   meet();
 }
 

@@ -315,5 +315,43 @@ TEST_F(DataParallelRanks, AStepWithUnsynchronisedGradientsIsRefused) {
   EXPECT_NO_THROW(optimizer.step());
 }
 
+// Rank 1 leaves out the backward of the third step: by itself, or because an exception ended it half-way. The others
+// say whom they wait for, and for which gradients.
+TEST_F(DataParallelRanks, ARankWithoutItsGradientsIsNamed) {
+  if (ranks() == 1) GTEST_SKIP() << "needs another rank";
+  for (const std::string backend : {"shm", "mpi"}) {
+    for (const bool half_way : {false, true}) {
+      const auto communicator = make_communicator(MPI_COMM_WORLD, {.backend = backend, .timeout_seconds = 1.5});
+      Net net(5);
+      DataParallel parallel(net, *communicator, {.bucket_bytes = 800, .first_bucket_bytes = 100});
+      const auto backward = [&] {
+        parallel.zero_grad();
+        auto hidden = net.a(global_batch(0, 2).input);
+        if (half_way && rank() == 1) hidden.register_hook([](const at::Tensor&) { throw std::runtime_error("lost"); });
+        net.c(net.b(hidden)).sum().backward();
+      };
+      std::string what;
+      try {
+        if (half_way || rank() != 1) backward();
+        if (rank() != 1) what = "no failure";
+      } catch (const Failure& failure) {
+        what = failure.error().what;
+      } catch (const std::runtime_error& error) {
+        EXPECT_STREQ(error.what(), "lost");
+      }
+      if (rank() != 1) {
+        EXPECT_NE(what.find(" is not complete after 1."), std::string::npos) << what;
+        EXPECT_NE(what.find(backend == "shm" ? "not arrived: rank 1;" : "rank 1 does not answer;"), std::string::npos)
+            << what;
+        // Through MPI what rank 1 has sent may not arrive either, once that rank calls MPI no more.
+        const std::string awaited = !half_way ? "'c.bias'" : backend == "shm" ? "'a.bias' and 'a.weight'" : "'";
+        EXPECT_NE(what.find("awaited are the gradients of " + awaited), std::string::npos) << what;
+      }
+      MPI_Barrier(MPI_COMM_WORLD);  // not earlier: nobody answers for rank 1
+      communicator->abort({ErrorKind::peer_lost, "the test is over", {}, {}});  // or its end would wait for the others
+    }
+  }
+}
+
 }  // namespace
 }  // namespace lockstep

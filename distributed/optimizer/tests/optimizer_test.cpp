@@ -190,7 +190,7 @@ TEST(ParameterGroups, HaveTheirOwnRateAndDecay) {
   FusedSgd optimizer(parallel, {.learning_rate = 0.5,
                                 .weight_decay = 0.25,
                                 .groups = {{.pattern = "conv_*", .learning_rate_factor = 0.5},
-                                           {.vectors_only = true, .weight_decay = 0.0}}});
+                                           {.vectors_weight_decay = 0.0}}});
   at::Tensor loss;
   for (const auto& p : net.parameters()) loss = loss.defined() ? loss + p.sum() : p.sum();
   loss.backward();
@@ -209,7 +209,6 @@ TEST(ParameterGroups, AGroupOfNobodyIsRefused) {
     return message([&] { FusedSgd(parallel, {.groups = std::move(groups)}); });
   };
   EXPECT_EQ(refusal({{.pattern = "fc_weigth"}}).rfind("no parameter matches \"fc_weigth\"", 0), 0u);
-  EXPECT_EQ(refusal({{.pattern = "fc_weight", .vectors_only = true}}).rfind("no vector among the parameters", 0), 0u);
   EXPECT_EQ(refusal({{.pattern = "*"}, {.pattern = "fc_*"}}),
             "all parameters \"fc_*\" belong to groups before this one");
   EXPECT_EQ(refusal({{.pattern = "fc_*", .learning_rate_factor = -1}}),

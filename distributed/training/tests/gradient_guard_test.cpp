@@ -84,7 +84,8 @@ TEST(GradientGuard, UnscalesWhatTheLossScaleScaled) {
 }
 
 TEST(GradientGuard, GoesOnFromItsState) {
-  Guarded first({.loss_scale = LossScalerOptions{.growth_interval = 3}}), second({.loss_scale = LossScalerOptions{.growth_interval = 3}});
+  Guarded first({.loss_scale = LossScalerOptions{.growth_interval = 3}}),
+      second({.loss_scale = LossScalerOptions{.growth_interval = 3}});
   first(kInfinity);
   first(1), first(1);
   second.guard.load_state(first.guard.state());

@@ -1,6 +1,7 @@
 // The options of lockstep-train: defaults, precedence, refusals, and the plain functions on top of them.
 #include "lockstep/distributed/training/train_config.h"
 #include <gtest/gtest.h>
+#include "lockstep/distributed/training/parameter_group_option.h"
 
 #include <algorithm>
 #include <fstream>
@@ -45,6 +46,7 @@ TEST(TrainConfig, TheListOfOptionsIsTheAgreedOne) {
                                            "scale-learning-rate",
                                            "weight-decay",
                                            "exempt-vectors",
+                                           "parameter-group",
                                            "momentum",
                                            "nesterov",
                                            "beta1",
@@ -125,6 +127,42 @@ TEST(TrainConfig, RefusalsNameTheOptionAndWhatIsKnown) {
   EXPECT_NE(refusal({"--optimizer", "adam", "--beta2", "1"}).what.find("between"), std::string::npos);
   for (const auto& argv : {std::vector<std::string>{"--batch-size", "4.5"}, {"--zero", "1"}, {"--seed", "-1"}})
     EXPECT_EQ(refusal(argv).kind, ErrorKind::usage) << argv.front();
+}
+
+TEST(ParameterGroupOption, SaysWhoAndWhat) {
+  const auto group = parse_parameter_group("fc3.*: learning-rate = 0.01, weight-decay=0", 0.1).value();
+  EXPECT_EQ(group.pattern, "fc3.*");
+  EXPECT_DOUBLE_EQ(group.learning_rate_factor, 0.1);
+  EXPECT_EQ(group.weight_decay, 0.0);
+  EXPECT_EQ(parse_parameter_group("*.bias:learning-rate-factor=2", 0).value().learning_rate_factor, 2);
+}
+
+TEST(ParameterGroupOption, RefusalsSayWhatIsWrong) {
+  const auto wrong = [](const std::string& text) { return refusal({"--parameter-group", text}).what; };
+  const std::string start = "--parameter-group \"";
+  EXPECT_EQ(wrong("fc3.*"), start + "fc3.*\": it says whom it means, but not what differs");
+  EXPECT_EQ(wrong(": weight-decay=0"), start + ": weight-decay=0\": it names no parameters");
+  EXPECT_EQ(wrong("a: weight-decy=0"),
+            start + "a: weight-decy=0\": no setting is called \"weight-decy\"; did you mean weight-decay?");
+  EXPECT_EQ(wrong("a: weight-decay"), start + "a: weight-decay\": weight-decay has no value");
+  EXPECT_EQ(wrong("a: weight-decay=-1"), start + "a: weight-decay=-1\": weight-decay must be a number of at least 0");
+  EXPECT_EQ(wrong("a: learning-rate=1, learning-rate-factor=2"),
+            start + "a: learning-rate=1, learning-rate-factor=2\": learning-rate is given twice");
+  EXPECT_NE(wrong("a: weight-decay=x").find("weight-decay"), std::string::npos);
+  EXPECT_NE(wrong("a:").find("no setting is called \"\""), std::string::npos);
+}
+
+// Biases and scales are exempt in every group, and where no group is meant.
+TEST(ParameterGroupOption, GoesTogetherWithExemptVectors) {
+  TrainConfig config;
+  config.exempt_vectors = true;
+  config.parameter_groups = {"fc.*: learning-rate-factor=3, weight-decay=0.25"};
+  const auto groups = parameter_groups(config, {"fc.weight", "fc.bias", "conv.weight"}).value();
+  EXPECT_EQ(settings_of("fc.weight", 2, groups, 0.5), (ParameterSettings{3, 0.25}));
+  EXPECT_EQ(settings_of("fc.bias", 1, groups, 0.5), (ParameterSettings{3, 0}));
+  EXPECT_EQ(settings_of("conv.weight", 4, groups, 0.5), (ParameterSettings{1, 0.5}));
+  EXPECT_EQ(settings_of("conv.bias", 1, groups, 0.5), (ParameterSettings{1, 0}));
+  EXPECT_EQ(parameter_groups(config, {"fc.weight", "fc.bias"}).value().size(), 1u);  // none is left over
 }
 
 TEST(TrainConfig, StepsAloneMayPassAnyNumberOfEpochs) {

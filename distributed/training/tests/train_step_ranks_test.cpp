@@ -130,7 +130,8 @@ TEST(Evaluation, CountsEverySampleOnce) {
   for (const bool skewed : {false, true}) {
     ListedBatches mine(samples.inputs, samples.targets, 5, session().rank(), session().world_size(), skewed);
     net.train();
-    const Evaluation found = evaluate(net, forward, mine, session().communicator(), at::kCPU);
+    const Evaluation found =
+        evaluate(net, forward, mine, session().communicator(), at::kCPU, /*pieces=*/skewed ? 3 : 1);
     EXPECT_EQ(found.samples, 37);
     EXPECT_EQ(found.correct, correct);
     EXPECT_NEAR(found.loss, truth.loss, 1e-6);
