@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
+#include <span>
 #include <vector>
 
 #include "lockstep/distributed/training/small_sums.h"
@@ -12,30 +14,44 @@ namespace {
 constexpr double kWorthALine = 0.1;  // of the time
 constexpr double kAboveOthers = 3;   // times as late as they
 
+// Whom the others wait for, where nobody has seen who came last: a rank is late by as much as it waits less than they.
+void add_lateness(std::span<const double> waited, std::span<double> late) {
+  double all = 0;
+  for (const double seconds : waited) all += seconds;
+  const double others = static_cast<double>(waited.size()) - 1;
+  for (std::size_t i = 0; i < waited.size() && others > 0; ++i)
+    late[i] = std::max(late[i], (all - waited[i]) / others - waited[i]);
+}
+
 }  // namespace
 
 WaitWindow RankWaits::take(Session& session, Communicator& communicator) {
   CommunicatorStatistics now = communicator.statistics();
   const auto ranks = static_cast<std::size_t>(communicator.size());
-  // By rank: how late it came. Then the sum of all ranks' waiting. One rank of each node speaks for the node.
-  std::vector<double> sums(ranks + 1);
+  // By rank: how late it came, as its node has seen it; how long it waited. One rank of each node speaks for the node.
+  std::vector<double> sums(2 * ranks);
+  const auto late = std::span(sums).first(ranks), waited = std::span(sums).last(ranks);
   if (session.local_rank() == 0) {
     for (std::size_t i = 0; i < now.of_node.size(); ++i) {
       const double before = i < last_.of_node.size() ? last_.of_node[i].late_seconds : 0;
-      sums[static_cast<std::size_t>(now.of_node[i].rank)] = now.of_node[i].late_seconds - before;
+      late[static_cast<std::size_t>(now.of_node[i].rank)] = now.of_node[i].late_seconds - before;
     }
   }
-  sums[ranks] = now.waited_seconds - last_.waited_seconds;
+  waited[static_cast<std::size_t>(communicator.rank())] = now.waited_seconds - last_.waited_seconds;
   const std::uint64_t bytes = now.bytes - last_.bytes;
+  const bool all_seen = now.of_node.size() == ranks;
   last_ = std::move(now);
   sum_over_ranks(communicator, session.device(), sums);
-  WaitWindow window{.waited_seconds = sums[ranks] / static_cast<double>(ranks), .bytes = bytes};
-  const auto latest = std::max_element(sums.begin(), sums.end() - 1);
+  if (!all_seen) add_lateness(waited, late);
+  WaitWindow window{.waited_seconds = std::accumulate(waited.begin(), waited.end(), 0.0) / static_cast<double>(ranks),
+                    .bytes = bytes};
+  const auto latest = std::max_element(late.begin(), late.end());
   if (*latest > 0) {
-    window.straggler = static_cast<int>(latest - sums.begin());
+    window.straggler = static_cast<int>(latest - late.begin());
     window.straggler_seconds = *latest;
-    for (std::size_t i = 0; i < ranks; ++i) window.others_seconds += sums[i];
-    window.others_seconds = (window.others_seconds - *latest) / static_cast<double>(std::max<std::size_t>(ranks - 1, 1));
+    for (const double seconds : late) window.others_seconds += std::max(seconds, 0.0);
+    window.others_seconds =
+        (window.others_seconds - *latest) / static_cast<double>(std::max<std::size_t>(ranks - 1, 1));
   }
   return window;
 }
