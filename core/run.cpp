@@ -1,25 +1,23 @@
+// The run that a process belongs to, its directories, and what it tells its supervisor.
 #include "lockstep/core/run.h"
 
 #include <charconv>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
-#include <map>
-#include <nlohmann/json.hpp>
 #include <utility>
 
-#include "lockstep/core/event_file.h"
 #include "lockstep/core/machine.h"
 #include "lockstep/core/publish.h"
 #include "lockstep/core/run_contract.h"
+#include "lockstep/core/run_state.h"
+#include "lockstep/core/run_store.h"
 
 namespace lockstep {
 namespace {
 
 namespace fs = std::filesystem;
 using nlohmann::ordered_json;
-using Clock = std::chrono::steady_clock;
 
 std::string variable(const char* name) {
   const char* value = std::getenv(name);
@@ -49,63 +47,9 @@ std::string to_text(const ordered_json& json) {
   return json.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n";
 }
 
-// {"key": "value", …}; an absent file is an empty one.
-ordered_json read_object(const fs::path& path) {
-  std::error_code ignored;
-  if (!fs::exists(path, ignored)) return ordered_json::object();
-  ordered_json json = ordered_json::parse(read_file(path, 16 << 20), nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object())
-    fail(ErrorKind::corrupt_data, "not a JSON object", "restore it, or delete it to start anew", path.string());
-  return json;
-}
-
 }  // namespace
 
-struct Run::State {
-  bool offline = true;
-  std::string id = "offline";
-  std::string experiment;
-  int attempt = 1;
-  fs::path directory;
-  std::optional<fs::path> outputs, logs;  // set by the program
-  std::optional<EventFileWriter> metrics;
-  std::optional<Clock::time_point> failed_at;  // when the event file could not be made
-  bool warned = false;
-  std::map<std::string, std::int64_t, std::less<>> next_step;                       // of metrics logged without a step
-  ordered_json tags = ordered_json::object(), properties = ordered_json::object();  // of an offline run
-
-  fs::path attempt_directory() const { return directory / contract::kAttempts / attempt_name(attempt); }
-
-  void warn_once(const std::string& why) {
-    if (!std::exchange(warned, true))
-      std::fprintf(stderr, "lockstep: metrics are lost (%s); training goes on\n", why.c_str());
-  }
-
-  // The event file, made at the first metric; absent while it cannot be. After a failure it is tried again now and
-  // then: at each metric would cost training more than the metrics are worth.
-  EventFileWriter* writer(const fs::path& logs_directory) {
-    constexpr std::chrono::seconds kPause(30);
-    if (metrics) return &*metrics;
-    if (failed_at && Clock::now() - *failed_at < kPause) return nullptr;
-    try {
-      make_directories(logs_directory);
-      metrics.emplace(logs_directory);
-      return &*metrics;
-    } catch (const std::exception& e) {
-      failed_at = Clock::now();
-      warn_once(to_error(e).what);
-      return nullptr;
-    }
-  }
-
-  std::int64_t step_for(std::string_view name, std::optional<std::int64_t> given) {
-    if (given) return *given;
-    const auto at = next_step.find(name);
-    if (at != next_step.end()) return at->second++;
-    next_step.emplace(name, 1);
-    return 0;
-  }
-};
+fs::path Run::State::attempt_directory() const { return directory / contract::kAttempts / attempt_name(attempt); }
 
 Run::Run(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Run::Run(Run&&) noexcept = default;
@@ -115,6 +59,16 @@ Run::~Run() = default;
 Run Run::none() {
   auto state = std::make_unique<State>();
   state->directory = fs::current_path();
+  return Run(std::move(state));
+}
+
+Run Run::open(const RunDirectory& directory) {
+  auto state = std::make_unique<State>();
+  state->offline = false;
+  state->directory = directory.path();
+  state->id = directory.id();
+  state->experiment = directory.experiment();
+  state->logs = false;
   return Run(std::move(state));
 }
 
@@ -152,70 +106,24 @@ int Run::attempt() const { return state_->attempt; }
 fs::path Run::directory() const { return state_->directory; }
 
 fs::path Run::outputs_directory() const {
-  fs::path path = state_->outputs.value_or(state_->directory / contract::kOutputs);
+  fs::path path = state_->outputs_given.value_or(state_->directory / contract::kOutputs);
   make_directories(path);
   return path;
 }
 
 fs::path Run::logs_directory() const {
-  fs::path path = state_->logs.value_or(state_->directory / contract::kLogs);
+  fs::path path = state_->logs_directory();
   make_directories(path);
   return path;
 }
 
-void Run::set_outputs_directory(fs::path path) { state_->outputs = fs::absolute(path).lexically_normal(); }
+void Run::set_outputs_directory(fs::path path) { state_->outputs_given = fs::absolute(path).lexically_normal(); }
 
 void Run::set_logs_directory(fs::path path) {
   if (state_->metrics)
     fail(ErrorKind::usage,
          "the logs directory is set after the first metric, which went to " + state_->metrics->path().string());
-  state_->logs = fs::absolute(path).lexically_normal();
-}
-
-void Run::log(std::string_view name, double value, std::optional<std::int64_t> step) {
-  const std::int64_t at = state_->step_for(name, step);
-  EventFileWriter* writer = state_->writer(state_->logs.value_or(state_->directory / contract::kLogs));
-  if (writer != nullptr && !writer->scalar(name, value, at))
-    state_->warn_once("writing " + writer->path().string() + " fails");
-}
-
-void Run::log_list(std::string_view name, std::span<const double> values) {
-  for (std::size_t i = 0; i < values.size(); ++i) log(name, values[i], static_cast<std::int64_t>(i));
-}
-
-void Run::log_text(std::string_view name, std::string_view value, std::optional<std::int64_t> step) {
-  const std::int64_t at = state_->step_for(name, step);
-  EventFileWriter* writer = state_->writer(state_->logs.value_or(state_->directory / contract::kLogs));
-  if (writer != nullptr && !writer->text(name, value, at))
-    state_->warn_once("writing " + writer->path().string() + " fails");
-}
-
-void Run::tag(const std::string& key, const std::string& value) {
-  if (state_->offline) {
-    state_->tags[key] = value;
-    return;
-  }
-  const fs::path path = state_->directory / "tags.json";
-  ordered_json tags = read_object(path);
-  tags[key] = value;
-  publish_file(path, to_text(tags));
-}
-
-void Run::add_property(const std::string& key, const std::string& value) {
-  const fs::path path = state_->directory / "properties.json";
-  ordered_json properties = state_->offline ? state_->properties : read_object(path);
-  if (const auto known = properties.find(key); known != properties.end()) {
-    if (*known == value) return;
-    const std::string old = known->is_string() ? known->get<std::string>() : known->dump();
-    fail(ErrorKind::usage, "the property " + key + " is '" + old + "' already and cannot become '" + value + "'",
-         "properties are written once; a tag can change");
-  }
-  properties[key] = value;
-  if (state_->offline) {
-    state_->properties = std::move(properties);
-  } else {
-    publish_file(path, to_text(properties));
-  }
+  state_->logs_given = fs::absolute(path).lexically_normal();
 }
 
 void Run::mark_started() {

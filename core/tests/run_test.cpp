@@ -219,6 +219,20 @@ TEST_F(RunTest, TagsChangeAndPropertiesDoNot) {
   EXPECT_EQ(contents(directory / "tags.json"), "[torn");
 }
 
+TEST_F(RunTest, OnlyTheWriterWrites) {
+  lockstep::Run run = submitted();
+  run.set_writer(false);
+  run.log("loss", 1);
+  run.log_text("note", "x");
+  run.tag("stage", "early");
+  run.add_property("seed", "7");
+  EXPECT_TRUE(names_in(directory / "logs").empty());
+  EXPECT_FALSE(fs::exists(directory / "tags.json") || fs::exists(directory / "properties.json"));
+  run.set_writer(true);
+  run.log("loss", 2);
+  EXPECT_EQ(read_scalars(directory / "logs").events.at(0).step, 1);  // steps count on while it was quiet
+}
+
 TEST_F(RunTest, TellsTheSupervisorThatWorkBegan) {
   lockstep::Run run = submitted("12");
   run.mark_started();
