@@ -167,6 +167,10 @@ std::map<std::string, std::string> environment_of_ranks(const LaunchPlan& plan,
       environment.insert(*at);
   }
   for (const auto& [name, value] : plan.environment) environment[name] = value;
+  for (const auto& [name, folders] : plan.prepended) {
+    std::string& value = environment[name];
+    value = value.empty() ? folders : folders + ":" + value;
+  }
   return environment;
 }
 

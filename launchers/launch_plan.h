@@ -25,6 +25,8 @@ struct LaunchPlan {
   // environment.
   std::vector<std::string> launch_argv;
   std::map<std::string, std::string> environment;  // what ranks get besides the inherited names; wins over them
+  std::map<std::string, std::string>
+      prepended;                        // folders put before those in PATH, PYTHONPATH, …: "a:b", ranks' own first
   std::vector<std::string> inherited;   // names (or prefixes ending in *) taken from the submitter's environment
   std::string work_directory = "work";  // below the run directory
 };
@@ -61,7 +63,7 @@ LaunchPlan launch_plan_from_json(const nlohmann::ordered_json& json);
 std::optional<Error> check_compute_target(const Estimator& estimator);
 
 // The environment ranks start with: of `available` (the supervisor's own, NAME -> value) what `inherited` names, then
-// `environment`.
+// `environment`, then `prepended` before what that gave.
 std::map<std::string, std::string> environment_of_ranks(const LaunchPlan& plan,
                                                         const std::map<std::string, std::string>& available);
 

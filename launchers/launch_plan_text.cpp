@@ -17,6 +17,7 @@ Json to_json(const LaunchPlan& plan) {
           {"rank_argv", plan.rank_argv},
           {"launch_argv", plan.launch_argv},
           {"environment", plan.environment},
+          {"prepended", plan.prepended},
           {"inherited", plan.inherited},
           {"work_directory", plan.work_directory}};
 }
@@ -31,6 +32,7 @@ LaunchPlan launch_plan_from_json(const Json& json) try {
   json.at("rank_argv").get_to(plan.rank_argv);
   json.at("launch_argv").get_to(plan.launch_argv);
   json.at("environment").get_to(plan.environment);
+  plan.prepended = json.value("prepended", plan.prepended);
   json.at("inherited").get_to(plan.inherited);
   json.at("work_directory").get_to(plan.work_directory);
   return plan;
@@ -49,6 +51,7 @@ std::string describe(const LaunchPlan& plan) {
   text += "started by    " + quote_words(plan.launch_argv) + "\n";
   text += "environment  ";
   for (const auto& [name, value] : plan.environment) text += " " + quote_words({name + "=" + value});
+  for (const auto& [name, folders] : plan.prepended) text += " " + quote_words({name + "=" + folders}) + ":...";
   text += "\ninherited    ";
   for (const std::string& name : plan.inherited) text += " " + name;
   return text + "\n";

@@ -184,10 +184,21 @@ TEST(LaunchPlan, OnlyTheAllowListIsInherited) {
                              {"PATH", "/bin"}, {"LC_ALL", "C.UTF-8"}, {"LC_TIME", "fr"}, {"OMPI_MCA_btl", "self"}}));
 }
 
+TEST(LaunchPlan, PrependedFoldersStandBeforeWhatRanksWouldHaveHad) {
+  LaunchPlan plan;
+  plan.inherited = {"PATH"};
+  plan.environment = {{"PYTHONPATH", "mine"}};
+  plan.prepended = {{"PATH", "/venv/bin"}, {"PYTHONPATH", "/a:/b"}, {"OTHER", "/c"}};
+  const auto environment = environment_of_ranks(plan, {{"PATH", "/bin"}, {"PYTHONPATH", "/not/inherited"}});
+  EXPECT_EQ(environment, (std::map<std::string, std::string>{
+                             {"PATH", "/venv/bin:/bin"}, {"PYTHONPATH", "/a:/b:mine"}, {"OTHER", "/c"}}));
+}
+
 TEST(LaunchPlan, JsonGivesThePlanAgain) {
   Estimator estimator = estimator_of("a", 2);
   estimator.script_params = {{"--name", "caf\xC3\xA9 'x'"}};
-  const LaunchPlan plan = plan_local_launch(estimator, machine_with(3)).value();
+  LaunchPlan plan = plan_local_launch(estimator, machine_with(3)).value();
+  plan.prepended = {{"PATH", "/venv/bin"}};
   const auto json = to_json(plan);
   EXPECT_EQ(to_json(launch_plan_from_json(json)), json);
   EXPECT_EQ(launch_plan_from_json(json).rank_argv, plan.rank_argv);
