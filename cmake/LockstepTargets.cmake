@@ -113,13 +113,14 @@ function(lockstep_python_test name)
     ENVIRONMENT "OMPI_ALLOW_RUN_AS_ROOT=1;OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1;OMP_NUM_THREADS=1")
 endfunction()
 
-# lockstep_rank_test(NAME RANKS 1 2 4 SOURCES … LINK …): the whole program under mpirun, one ctest entry per number of ranks.
-# tests/rank_main.cpp is its main(): all ranks agree on the verdict.
+# lockstep_rank_test(NAME RANKS 1 2 4 [NODES] SOURCES … LINK …): the whole program under mpirun, one ctest entry per number of
+# ranks. NODES: and one with two ranks on each of two nodes that share no memory. tests/rank_main.cpp is its main(): all ranks
+# agree on the verdict.
 function(lockstep_rank_test name)
   if(NOT LOCKSTEP_TESTS)
     return()
   endif()
-  cmake_parse_arguments(arg "" "TIMEOUT" "RANKS;SOURCES;LINK" ${ARGN})
+  cmake_parse_arguments(arg "NODES" "TIMEOUT" "RANKS;SOURCES;LINK" ${ARGN})
   if(NOT arg_TIMEOUT)
     set(arg_TIMEOUT 120)
   endif()
@@ -132,4 +133,10 @@ function(lockstep_rank_test name)
     set_tests_properties(${name}.np${ranks} PROPERTIES PROCESSORS ${ranks} TIMEOUT ${arg_TIMEOUT} LABELS ranks
       ENVIRONMENT "OMPI_ALLOW_RUN_AS_ROOT=1;OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1;OMP_NUM_THREADS=1")
   endforeach()
+  if(arg_NODES AND LOCKSTEP_TEST_PYTHON)
+    add_test(NAME ${name}.nodes2x2
+      COMMAND ${LOCKSTEP_TEST_PYTHON} "${PROJECT_SOURCE_DIR}/tests/nodes/on_nodes.py" 2 2 $<TARGET_FILE:${name}>)
+    set_tests_properties(${name}.nodes2x2 PROPERTIES PROCESSORS 4 TIMEOUT ${arg_TIMEOUT} LABELS ranks SKIP_RETURN_CODE 77
+      ENVIRONMENT "OMP_NUM_THREADS=1")
+  endif()
 endfunction()

@@ -10,6 +10,7 @@
 
 #include "lockstep/core/error.h"
 #include "lockstep/core/file_descriptor.h"
+#include "lockstep/core/machine.h"
 
 namespace lockstep {
 namespace {
@@ -32,8 +33,9 @@ class TemporaryFile {
  public:
   TemporaryFile(const fs::path& target, std::string_view bytes, unsigned mode) : target_(target) {
     static std::atomic<unsigned> count{0};
-    path_ = parent_of(target) /
-            ("." + target.filename().string() + ".tmp-" + std::to_string(::getpid()) + "-" + std::to_string(count++));
+    // With the host: process ids repeat between the nodes that share a file system.
+    path_ = parent_of(target) / ("." + target.filename().string() + ".tmp-" + host_name() + "-" +
+                                 std::to_string(::getpid()) + "-" + std::to_string(count++));
     ::unlink(path_.c_str());  // left by a process of the same pid that was killed: nobody else uses the name
     fd_ = FileDescriptor(::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode));
     if (!fd_) fail_errno("cannot write " + target.string());

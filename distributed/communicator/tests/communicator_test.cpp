@@ -13,6 +13,7 @@
 #include "lockstep/core/error.h"
 #include "lockstep/distributed/communicator/make_communicator.h"
 #include "random_collectives.h"
+#include "real_nodes.h"
 
 namespace lockstep {
 namespace {
@@ -41,6 +42,8 @@ class CommunicatorTest : public ::testing::TestWithParam<Backend> {
   void SetUp() override {
     const Backend& backend = GetParam();
     if ((backend.name == "self") != (world_size() == 1)) GTEST_SKIP() << "not for " << world_size() << " ranks";
+    const std::string reason = testing::why_not_here(backend.name, backend.ranks_per_node);
+    if (!reason.empty()) GTEST_SKIP() << reason;
     communicator_ = make_communicator(MPI_COMM_WORLD, {.backend = backend.name,
                                                        .timeout_seconds = 60,
                                                        .progress_thread = backend.progress_thread,
@@ -296,7 +299,8 @@ TEST_P(CommunicatorTest, ContradictoryArgumentsAreUsageErrors) {
 
 INSTANTIATE_TEST_SUITE_P(Backends, CommunicatorTest,
                          ::testing::Values(Backend{"self"}, Backend{"mpi"}, Backend{"mpi", 0, "on"}, Backend{"shm"},
-                                           Backend{"shm", 0, "on"}, Backend{"hierarchical", 1},
+                                           Backend{"shm", 0, "on"}, Backend{"hierarchical"},
+                                           Backend{"hierarchical", 0, "on"}, Backend{"hierarchical", 1},
                                            Backend{"hierarchical", 2}, Backend{"hierarchical", 3},
                                            Backend{"hierarchical", 3, "on"}, Backend{"hierarchical", 2, "on", true},
                                            Backend{"hierarchical", 3, "off", true}),

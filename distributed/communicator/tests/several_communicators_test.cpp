@@ -9,6 +9,7 @@
 
 #include "collective_cases.h"
 #include "lockstep/distributed/communicator/make_communicator.h"
+#include "real_nodes.h"
 
 namespace lockstep {
 namespace {
@@ -19,7 +20,7 @@ struct Case {
   std::string progress_thread;
 };
 std::ostream& operator<<(std::ostream& out, const Case& c) {
-  return out << c.backend << "_thread_" << c.progress_thread;
+  return out << c.backend << c.ranks_per_node << "_thread_" << c.progress_thread;
 }
 
 int world_rank() {
@@ -37,6 +38,8 @@ class SeveralCommunicators : public ::testing::TestWithParam<Case> {
  protected:
   void SetUp() override {
     if (world_size() == 1) GTEST_SKIP() << "one rank waits for nobody";
+    const std::string reason = testing::why_not_here(GetParam().backend, GetParam().ranks_per_node);
+    if (!reason.empty()) GTEST_SKIP() << reason;
   }
 
   // Over the ranks with the same colour, in the order of `key`.
@@ -154,7 +157,8 @@ TEST_P(SeveralCommunicators, GoOnDuringABarrier) {
 
 INSTANTIATE_TEST_SUITE_P(Backends, SeveralCommunicators,
                          ::testing::Values(Case{"mpi", 0, "off"}, Case{"mpi", 0, "on"}, Case{"shm", 0, "off"},
-                                           Case{"shm", 0, "on"}, Case{"hierarchical", 1, "off"},
+                                           Case{"shm", 0, "on"}, Case{"hierarchical", 0, "off"},
+                                           Case{"hierarchical", 0, "on"}, Case{"hierarchical", 1, "off"},
                                            Case{"hierarchical", 1, "on"}),
                          ::testing::PrintToStringParamName());
 

@@ -1,4 +1,5 @@
 // Session with MPI that the program has started itself: places, agreement, broadcasts.
+#include "lockstep/distributed/communicator/tests/real_nodes.h"
 #include "lockstep/distributed/session/session.h"
 
 #include <gtest/gtest.h>
@@ -19,10 +20,11 @@ TEST(Session, KnowsItsPlace) {
   MPI_Comm_size(MPI_COMM_WORLD, &size);
   EXPECT_EQ(session.rank(), rank);
   EXPECT_EQ(session.world_size(), size);
-  EXPECT_EQ(session.local_rank(), rank) << "all ranks of this test share a node";
-  EXPECT_EQ(session.local_size(), size);
-  EXPECT_EQ(session.node(), 0);
-  EXPECT_EQ(session.node_count(), 1);
+  const bool one_node = testing::on_one_node();  // else tests/nodes: two ranks on each
+  EXPECT_EQ(session.local_rank(), one_node ? rank : rank % 2);
+  EXPECT_EQ(session.local_size(), one_node ? size : 2);
+  EXPECT_EQ(session.node(), one_node ? 0 : rank / 2);
+  EXPECT_EQ(session.node_count(), one_node ? 1 : size / 2);
   EXPECT_FALSE(session.host().empty());
   EXPECT_NE(session.mpi_version().find_first_of("0123456789"), std::string::npos) << session.mpi_version();
   EXPECT_EQ(session.mpi_version().find(','), std::string::npos) << session.mpi_version();
