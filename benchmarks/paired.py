@@ -2,7 +2,7 @@
 """Lockstep beside its peers, in turns on the same cores: times as ratios of neighbours, and whether both computed the same.
 
     python benchmarks/paired.py all                     # about 20 minutes, on a machine that does nothing else
-    python benchmarks/paired.py engine                  # what the engine's step costs: step, models, scaling, sweep, steady
+    python benchmarks/paired.py engine                  # what the engine's step costs: step, models, scaling, sweep, nodes, steady
     python benchmarks/paired.py step --pairs 11
     LOCKSTEP_CIFAR10=/data/cifar-10-batches-bin python benchmarks/paired.py memory
 
@@ -15,12 +15,12 @@ import shlex
 import subprocess
 import sys
 
-from measure import all_reduce, memory, models, report, scaling, start, steady, step, sweep
+from measure import all_reduce, memory, models, nodes, report, scaling, start, steady, step, sweep
 from measure.place import ROOT, Place
 
 PRESETS = {"step": step.measure, "models": models.measure, "scaling": scaling.measure, "allreduce": all_reduce.measure,
-           "sweep": sweep.measure, "steady": steady.measure, "start": start.measure, "memory": memory.measure}
-GROUPS = {"engine": ["step", "models", "scaling", "sweep", "steady"], "all": list(PRESETS)}
+           "sweep": sweep.measure, "nodes": nodes.measure, "steady": steady.measure, "start": start.measure, "memory": memory.measure}
+GROUPS = {"engine": ["step", "models", "scaling", "sweep", "nodes", "steady"], "all": list(PRESETS)}
 QUIET_LOAD = 1.5
 
 
