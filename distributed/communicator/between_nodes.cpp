@@ -11,8 +11,12 @@
 namespace lockstep {
 namespace {
 
-// Slices up to here (of all nodes together) go whole to every node: one exchange instead of two.
-constexpr std::int64_t small_bytes = std::int64_t{32} << 10;
+// A slice that goes whole to every node needs one exchange instead of two, and each node sends (n - 1) of it instead of
+// 2 (n - 1) / n: so many bytes more are worth the latency that it saves. Between two nodes there are none more.
+constexpr std::int64_t worth_an_exchange = std::int64_t{32} << 10;
+std::int64_t extra_bytes(std::int64_t slice_bytes, std::int64_t nodes) {
+  return slice_bytes * (nodes - 1) * (nodes - 2) / nodes;
+}
 
 enum class Step : std::uint8_t {
   free,
@@ -47,7 +51,7 @@ class MpiBetweenNodes final : public BetweenNodes {
     exchange.slice = slice;
     exchange.op = op;
     exchange.scale = scale;
-    exchange.spreads = bytes_of(slice) * nodes() > small_bytes;
+    exchange.spreads = extra_bytes(bytes_of(slice), nodes()) > worth_an_exchange;
     exchange.step = Step::combining;
     if (exchange.spreads) {
       send_pieces(exchange);
