@@ -31,6 +31,26 @@ std::string with_value(std::string event, std::string_view value) {
   return event;
 }
 
+// A string tensor without dimensions.
+std::string encode_string(std::string_view plugin_name, std::string_view tag, std::string_view value, std::int64_t step,
+                          double wall_time) {
+  std::string tensor;
+  wire::append_integer(tensor, 1, kTypeString);
+  wire::append_bytes(tensor, 2, {});  // tensor_shape: no dimensions
+  wire::append_bytes(tensor, 8, valid_utf8(value));
+
+  std::string plugin, metadata;
+  wire::append_bytes(plugin, 1, plugin_name);
+  wire::append_bytes(metadata, 1, plugin);
+  wire::append_integer(metadata, 4, kClassTensor);
+
+  std::string content;
+  wire::append_bytes(content, 1, valid_utf8(tag));
+  wire::append_bytes(content, 8, tensor);
+  wire::append_bytes(content, 9, metadata);
+  return with_value(event_at(wall_time, step), content);
+}
+
 // A conversion out of range would be undefined behaviour.
 float to_float(double value) {
   constexpr double kLargest = std::numeric_limits<float>::max();
@@ -75,20 +95,22 @@ std::string encode_scalar(std::string_view tag, double value, std::int64_t step,
 }
 
 std::string encode_text(std::string_view tag, std::string_view value, std::int64_t step, double wall_time) {
-  std::string tensor;
-  wire::append_integer(tensor, 1, kTypeString);
-  wire::append_bytes(tensor, 2, {});  // tensor_shape: no dimensions
-  wire::append_bytes(tensor, 8, valid_utf8(value));
+  return encode_string("text", tag, value, step, wall_time);
+}
 
-  std::string plugin, metadata;
-  wire::append_bytes(plugin, 1, "text");
-  wire::append_bytes(metadata, 1, plugin);
-  wire::append_integer(metadata, 4, kClassTensor);
+std::string encode_record(std::string_view tag, std::string_view json, std::int64_t step, double wall_time) {
+  return encode_string(kRecordPlugin, tag, json, step, wall_time);
+}
 
-  std::string content;
+std::string encode_image(std::string_view tag, std::string_view file, int width, int height, int channels,
+                         std::int64_t step, double wall_time) {
+  std::string image, content;
+  wire::append_integer(image, 1, height);
+  wire::append_integer(image, 2, width);
+  wire::append_integer(image, 3, channels);
+  wire::append_bytes(image, 4, file);
   wire::append_bytes(content, 1, valid_utf8(tag));
-  wire::append_bytes(content, 8, tensor);
-  wire::append_bytes(content, 9, metadata);
+  wire::append_bytes(content, 4, image);
   return with_value(event_at(wall_time, step), content);
 }
 

@@ -17,6 +17,16 @@ std::string encode_scalar(std::string_view tag, double value, std::int64_t step,
 // For the "text" plugin: a string tensor without dimensions.
 std::string encode_text(std::string_view tag, std::string_view value, std::int64_t step, double wall_time);
 
+// A PNG or JPEG file, for the "images" plugin. channels: as Summary.Image counts them (1 grey, 3 RGB, 4 RGBA).
+std::string encode_image(std::string_view tag, std::string_view file, int width, int height, int channels,
+                         std::int64_t step, double wall_time);
+
+// A string tensor under the plugin name kRecordPlugin: TensorBoard keeps it and shows nothing. Rows, tables and charts
+// lie in these as JSON, exactly as they were logged.
+inline constexpr std::string_view kRecordPlugin = "lockstep";
+inline constexpr std::string_view kRecordPrefix = "lockstep:";  // tag of the record of metric NAME: lockstep:NAME
+std::string encode_record(std::string_view tag, std::string_view json, std::int64_t step, double wall_time);
+
 // u64 length | masked CRC-32C of it | event | masked CRC-32C of the event; numbers little-endian.
 std::string frame_record(std::string_view event);
 

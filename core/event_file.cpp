@@ -1,4 +1,4 @@
-// The writer of event files; event_reader.cpp has the reader.
+// The writer of event files; event_reader.h has the reader.
 #include "lockstep/core/event_file.h"
 
 #include <fcntl.h>
@@ -85,6 +85,15 @@ bool EventFileWriter::scalar(std::string_view tag, double value, std::int64_t st
 bool EventFileWriter::text(std::string_view tag, std::string_view value, std::int64_t step,
                            std::optional<double> wall_time) {
   return write_record(encode_text(tag, value, step, sound_time(wall_time)));
+}
+
+bool EventFileWriter::image(std::string_view tag, std::string_view file, int width, int height, int channels,
+                            std::int64_t step) {
+  return write_record(encode_image(tag, file, width, height, channels, step, seconds_now()));
+}
+
+bool EventFileWriter::record(std::string_view tag, std::string_view json, std::int64_t step) {
+  return write_record(encode_record(tag, json, step, seconds_now()));
 }
 
 // Leaves errno when it fails.

@@ -11,7 +11,7 @@
 
 namespace lockstep {
 
-// One scalar as read back. `value` is a float32 widened (event files hold no doubles).
+// One scalar as read back. `value` is a float32 widened (event files hold no doubles). event_reader.h reads more.
 struct ScalarEvent {
   std::string tag;
   std::int64_t step = 0;
@@ -35,6 +35,11 @@ class EventFileWriter {
   bool scalar(std::string_view tag, double value, std::int64_t step, std::optional<double> wall_time = {});
   // Shown by TensorBoard's text plugin (markdown).
   bool text(std::string_view tag, std::string_view value, std::int64_t step, std::optional<double> wall_time = {});
+
+  // A picture for TensorBoard's images: a PNG or JPEG file (image_size.h knows the three numbers).
+  bool image(std::string_view tag, std::string_view file, int width, int height, int channels, std::int64_t step);
+  // JSON that TensorBoard does not show (event_encoding.h, kRecordPlugin).
+  bool record(std::string_view tag, std::string_view json, std::int64_t step);
 
   const std::filesystem::path& path() const { return path_; }
 

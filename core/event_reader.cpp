@@ -1,202 +1,57 @@
-// The reader of event files: scalars of one directory, whoever wrote them.
-#include <fcntl.h>
-#include <sys/stat.h>
+#include "lockstep/core/event_reader.h"
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
+#include <limits>
 #include <map>
-#include <memory>
-#include <set>
+#include <utility>
 
-#include "lockstep/core/crc32c.h"
 #include "lockstep/core/event_file.h"
-#include "lockstep/core/wire_format.h"
+#include "lockstep/core/event_parser.h"
+#include "lockstep/core/event_records.h"
 
 namespace lockstep {
 namespace {
 
 namespace fs = std::filesystem;
 
-// Goes through the records of one file. Bounded by the file's size: a length in it can promise no more than is there.
-class RecordReader {
- public:
-  explicit RecordReader(const fs::path& path) : file_(std::fopen(path.c_str(), "rbe"), &std::fclose) {
-    struct stat info {};
-    if (file_ == nullptr || ::fstat(::fileno(file_.get()), &info) != 0) {
-      problem_ = "cannot be read";
-    } else {
-      rest_ = static_cast<std::uint64_t>(info.st_size);
-    }
-  }
+// One kind of content of one tag.
+template <typename T>
+struct Series {
+  std::size_t earlier = 0;                                          // so many are from earlier files
+  std::int64_t resumed = std::numeric_limits<std::int64_t>::max();  // the lowest step of the current file
 
-  // False at the end of what is complete, and at damage, which problem() then names.
-  bool next(std::string& event) {
-    constexpr std::uint64_t kHeader = 12, kTrailer = 4, kLongestRecord = 1 << 30;
-    if (!problem_.empty() || rest_ < kHeader) return false;
-    char header[kHeader];
-    if (!take(header, kHeader)) return false;
-    std::uint64_t length = 0;
-    std::memcpy(&length, header, 8);
-    if (stored_checksum(header + 8) != masked_crc32c({header, 8}))
-      return damage("the checksum of a record's length is wrong");
-    if (length > kLongestRecord) return damage("a record is longer than 1 GiB");
-    if (length + kTrailer > rest_) return false;  // torn: the writer was killed
-    event.resize(length);
-    char trailer[kTrailer];
-    if (!take(event.data(), length) || !take(trailer, kTrailer)) return false;
-    if (stored_checksum(trailer) != masked_crc32c(event)) return damage("a record's checksum is wrong");
-    return true;
-  }
-
-  bool damage(const std::string& what) {
-    problem_ = what;
-    return false;
-  }
-  const std::string& problem() const { return problem_; }
-  std::uint64_t position() const { return position_; }
-
- private:
-  static std::uint32_t stored_checksum(const char* bytes) {
-    std::uint32_t value = 0;
-    std::memcpy(&value, bytes, 4);
-    return value;
-  }
-
-  bool take(char* bytes, std::uint64_t count) {
-    if (std::fread(bytes, 1, count, file_.get()) != count) return damage("cannot be read to its end");
-    rest_ -= count;
-    position_ += count;
-    return true;
-  }
-
-  std::unique_ptr<std::FILE, int (*)(std::FILE*)> file_;
-  std::uint64_t rest_ = 0;
-  std::uint64_t position_ = 0;
-  std::string problem_;
-};
-
-// TensorProto: the one number in it. Absent: another type or shape, or bytes that are no message.
-std::optional<double> tensor_number(std::string_view message) {
-  constexpr std::uint64_t kFloat = 1, kDouble = 2;
-  std::uint64_t type = 0;
-  std::string_view content, floats, doubles;
-  std::string single;  // unpacked float_val or double_val
-  wire::Reader reader(message);
-  for (wire::Field field; reader.next(field);) {
-    if (field.is(1, wire::Type::varint)) type = field.integer;
-    if (field.is(4, wire::Type::bytes)) content = field.bytes;
-    if (field.is(5, wire::Type::bytes)) floats = field.bytes;
-    if (field.is(6, wire::Type::bytes)) doubles = field.bytes;
-    if (field.is(5, wire::Type::fixed32)) wire::append_fixed(single, field.as_float());
-    if (field.is(6, wire::Type::fixed64)) wire::append_fixed(single, field.as_double());
-  }
-  if (reader.damaged() || (type != kFloat && type != kDouble)) return std::nullopt;
-  std::string_view bytes = !content.empty() ? content : type == kFloat ? floats : doubles;
-  if (bytes.empty()) bytes = single;
-  if (bytes.size() != (type == kFloat ? sizeof(float) : sizeof(double))) return std::nullopt;
-  float narrow = 0;
-  double wide = 0;
-  std::memcpy(type == kFloat ? static_cast<void*>(&narrow) : &wide, bytes.data(), bytes.size());
-  return type == kFloat ? narrow : wide;
-}
-
-// SummaryMetadata.plugin_data.plugin_name
-std::string plugin_name(std::string_view metadata) {
-  std::string name;
-  wire::Reader outer(metadata);
-  for (wire::Field field; outer.next(field);) {
-    if (!field.is(1, wire::Type::bytes)) continue;
-    wire::Reader inner(field.bytes);
-    for (wire::Field part; inner.next(part);) {
-      if (part.is(1, wire::Type::bytes)) name = part.bytes;
-    }
-  }
-  return name;
-}
-
-// Collects the scalars of all files, in the order in which tags appear.
-class ScalarCollector {
- public:
-  // False: `event` is no sound Event message.
-  bool add(std::string_view event) {
-    ScalarEvent scalar;
-    std::vector<std::string_view> summaries;
-    wire::Reader reader(event);
-    for (wire::Field field; reader.next(field);) {
-      if (field.is(1, wire::Type::fixed64)) scalar.wall_time = field.as_double();
-      if (field.is(2, wire::Type::varint)) scalar.step = static_cast<std::int64_t>(field.integer);
-      if (field.is(5, wire::Type::bytes)) summaries.push_back(field.bytes);
-    }
-    if (reader.damaged() || std::isnan(scalar.wall_time)) return false;
-    for (const std::string_view summary : summaries) {
-      wire::Reader values(summary);
-      for (wire::Field field; values.next(field);) {
-        if (field.is(1, wire::Type::bytes) && !add_value(field.bytes, scalar)) return false;
-      }
-      if (values.damaged()) return false;
-    }
-    return true;
+  void add(std::vector<T>& items, T item) {
+    resumed = std::min(resumed, item.step);
+    items.push_back(std::move(item));
   }
 
   // What a file says of a step and later replaces what earlier files said: the run was resumed there.
-  void end_file() {
-    for (Tag& tag : tags_) {
-      const auto earlier = tag.events.begin() + static_cast<std::ptrdiff_t>(tag.earlier);
-      if (earlier == tag.events.end()) continue;
-      const auto by_step = [](const ScalarEvent& a, const ScalarEvent& b) { return a.step < b.step; };
-      const std::int64_t resumed = std::min_element(earlier, tag.events.end(), by_step)->step;
-      tag.events.erase(std::remove_if(tag.events.begin(), earlier, [&](const auto& e) { return e.step >= resumed; }),
-                       earlier);
-      std::stable_sort(tag.events.begin(), tag.events.end(), by_step);
-      tag.earlier = tag.events.size();
-    }
+  void settle(std::vector<T>& items, bool file_ends) {
+    const auto by_step = [](const T& a, const T& b) { return a.step < b.step; };
+    const auto current = items.begin() + static_cast<std::ptrdiff_t>(earlier);
+    if (!std::is_sorted(current, items.end(), by_step)) std::stable_sort(current, items.end(), by_step);
+    const auto kept = std::remove_if(items.begin(), current, [&](const T& item) { return item.step >= resumed; });
+    earlier = static_cast<std::size_t>(kept - items.begin());
+    items.erase(kept, current);
+    if (!file_ends) return;
+    earlier = items.size();
+    resumed = std::numeric_limits<std::int64_t>::max();
   }
+};
 
-  std::vector<ScalarEvent> events() && {
-    std::vector<ScalarEvent> all;
-    for (Tag& tag : tags_) std::move(tag.events.begin(), tag.events.end(), std::back_inserter(all));
-    return all;
+struct TagLog {
+  EventTag tag;
+  Series<EventPoint> numbers;
+  Series<EventText> texts, records;
+  Series<EventImage> images;
+
+  void settle(bool file_ends) {
+    numbers.settle(tag.numbers, file_ends);
+    texts.settle(tag.texts, file_ends);
+    records.settle(tag.records, file_ends);
+    images.settle(tag.images, file_ends);
   }
-
- private:
-  struct Tag {
-    std::vector<ScalarEvent> events;
-    std::size_t earlier = 0;  // so many of them are from earlier files
-  };
-
-  bool add_value(std::string_view message, ScalarEvent scalar) {
-    std::string_view tensor;
-    bool simple = false, has_tensor = false;
-    std::string plugin;
-    wire::Reader reader(message);
-    for (wire::Field field; reader.next(field);) {
-      if (field.is(1, wire::Type::bytes)) scalar.tag = field.bytes;
-      if (field.is(2, wire::Type::fixed32)) simple = true, scalar.value = field.as_float();
-      if (field.is(8, wire::Type::bytes)) has_tensor = true, tensor = field.bytes;
-      if (field.is(9, wire::Type::bytes)) plugin = plugin_name(field.bytes);
-    }
-    if (reader.damaged()) return false;
-    if (plugin == "scalars") tensor_scalars_.insert(scalar.tag);  // said only once per tag
-    if (!simple && has_tensor && tensor_scalars_.contains(scalar.tag)) {
-      const auto number = tensor_number(tensor);
-      if (!number) return true;
-      scalar.value = *number;
-      simple = true;
-    }
-    if (simple) tag_log(scalar.tag).events.push_back(std::move(scalar));
-    return true;
-  }
-
-  Tag& tag_log(const std::string& tag) {
-    const auto [at, is_new] = places_.try_emplace(tag, tags_.size());
-    if (is_new) tags_.emplace_back();
-    return tags_[at->second];
-  }
-
-  std::vector<Tag> tags_;
-  std::map<std::string, std::size_t> places_;
-  std::set<std::string> tensor_scalars_;
 };
 
 std::vector<fs::path> event_files(const fs::path& directory) {
@@ -212,22 +67,138 @@ std::vector<fs::path> event_files(const fs::path& directory) {
 
 }  // namespace
 
-ScalarLog read_scalars(const fs::path& directory) {
-  ScalarLog log;
-  ScalarCollector collector;
-  for (const fs::path& path : event_files(directory)) {
-    RecordReader reader(path);
-    std::string event;
-    while (reader.next(event)) {
-      if (!collector.add(event)) reader.damage("a record is no TensorBoard event");
+// The event files of one directory.
+class EventReader::Folder {
+ public:
+  Folder(fs::path path, std::string prefix) : path_(std::move(path)), prefix_(std::move(prefix)) {}
+
+  const fs::path& path() const { return path_; }
+
+  bool update(std::vector<std::string>& warnings) {
+    const std::vector<fs::path> paths = event_files(path_);
+    bool anew = paths.size() < files_.size();
+    for (std::size_t i = 0; i < files_.size() && !anew; ++i) {
+      // Order is by name: a file before others, or growing though others follow, changes what supersedes what.
+      anew = files_[i]->path() != paths[i] || (i + 1 < files_.size() && files_[i]->refresh());
     }
-    if (!reader.problem().empty()) {
-      log.warnings.push_back(path.string() + ": " + reader.problem() + " (before byte " +
-                             std::to_string(reader.position()) + "); what follows is left out");
+    if (anew) start_anew();
+    bool changed = anew;
+    if (files_.empty() && !paths.empty()) files_.push_back(std::make_unique<RecordReader>(paths[0]));
+    if (files_.empty()) return changed;
+    for (std::size_t i = files_.size() - 1; i < paths.size(); ++i) {
+      if (i == files_.size()) {
+        settle(/*file_ends=*/true);
+        files_.push_back(std::make_unique<RecordReader>(paths[i]));
+      }
+      changed |= read(*files_[i], warnings);
     }
-    collector.end_file();
+    settle(/*file_ends=*/false);
+    return changed;
   }
-  log.events = std::move(collector).events();
+
+  void list(std::vector<const EventTag*>& tags) const {
+    for (const auto& log : tags_) tags.push_back(&log->tag);
+  }
+
+ private:
+  void start_anew() {
+    files_.clear();
+    tags_.clear();
+    places_.clear();
+    parser_ = {};
+  }
+
+  bool read(RecordReader& file, std::vector<std::string>& warnings) {
+    if (!file.refresh()) return false;
+    bool changed = false;
+    const auto sink = [&](ParsedValue&& value) { changed |= add(std::move(value)); };
+    for (std::string event; file.next(event);) {
+      if (!parser_.parse(event, sink)) file.damage("a record is no TensorBoard event");
+    }
+    if (!file.problem().empty()) {
+      warnings.push_back(file.path().string() + ": " + file.problem() + " (before byte " +
+                         std::to_string(file.position()) + "); what follows is left out");
+    }
+    return changed;
+  }
+
+  bool add(ParsedValue&& value) {
+    TagLog& log = tag_log(value.tag);
+    if (const auto* number = std::get_if<double>(&value.content)) {
+      log.numbers.add(log.tag.numbers, {value.step, value.wall_time, *number});
+    } else if (auto* image = std::get_if<ParsedImage>(&value.content)) {
+      log.images.add(log.tag.images, {value.step, value.wall_time, image->width, image->height, image->bytes});
+    } else {
+      auto& text = std::get<ParsedText>(value.content);
+      auto& series = text.is_record ? log.records : log.texts;
+      series.add(text.is_record ? log.tag.records : log.tag.texts, {value.step, value.wall_time, std::move(text.text)});
+    }
+    return true;
+  }
+
+  TagLog& tag_log(std::string_view tag) {
+    if (const auto at = places_.find(tag); at != places_.end()) return *tags_[at->second];
+    places_.emplace(tag, tags_.size());
+    tags_.push_back(std::make_unique<TagLog>());
+    tags_.back()->tag.name = prefix_ + std::string(tag);
+    return *tags_.back();
+  }
+
+  void settle(bool file_ends) {
+    for (const auto& log : tags_) log->settle(file_ends);
+  }
+
+  fs::path path_;
+  std::string prefix_;
+  std::vector<std::unique_ptr<RecordReader>> files_;
+  std::vector<std::unique_ptr<TagLog>> tags_;
+  std::map<std::string, std::size_t, std::less<>> places_;
+  EventParser parser_;
+};
+
+EventReader::EventReader(fs::path directory, bool subdirectories)
+    : directory_(std::move(directory)), subdirectories_(subdirectories) {
+  folders_.push_back(std::make_unique<Folder>(directory_, ""));
+}
+
+EventReader::~EventReader() = default;
+
+// Adds the subdirectories that are new, in the order of their names.
+void EventReader::find_folders() {
+  std::vector<fs::path> found;
+  std::error_code error;
+  for (fs::recursive_directory_iterator entry(directory_, error), end; !error && entry != end; entry.increment(error)) {
+    std::error_code ignored;
+    if (entry->is_directory(ignored) && !entry->is_symlink(ignored)) found.push_back(entry->path());
+  }
+  std::sort(found.begin(), found.end());
+  for (const fs::path& path : found) {
+    const auto known = [&](const auto& folder) { return folder->path() == path; };
+    if (std::any_of(folders_.begin(), folders_.end(), known)) continue;
+    folders_.push_back(std::make_unique<Folder>(path, path.lexically_relative(directory_).string() + "/"));
+  }
+}
+
+bool EventReader::update() {
+  if (subdirectories_) find_folders();
+  bool changed = false;
+  for (const auto& folder : folders_) changed |= folder->update(warnings_);
+  return changed;
+}
+
+std::vector<const EventTag*> EventReader::tags() const {
+  std::vector<const EventTag*> tags;
+  for (const auto& folder : folders_) folder->list(tags);
+  return tags;
+}
+
+ScalarLog read_scalars(const fs::path& directory) {
+  EventReader reader(directory, /*subdirectories=*/false);
+  reader.update();
+  ScalarLog log{{}, reader.warnings()};
+  for (const EventTag* tag : reader.tags())
+    for (const EventPoint& point : tag->numbers)
+      log.events.push_back({tag->name, point.step, point.wall_time, point.value});
   return log;
 }
 

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -37,9 +38,16 @@ struct Run::State {
   // The event file, made at the first metric; nullptr when this process does not log, or the file cannot be made (said
   // once; tried again now and then).
   EventFileWriter* writer();
+  // Hands it to `record`, which returns whether it has written; warns once where it has not.
+  void write(const std::function<bool(EventFileWriter&)>& record);
+  // Kept as it is, and shown as text.
+  void log_chart(std::string_view name, const nlohmann::ordered_json& value);
   void warn_once(const std::string& why);
   // The step of the next point of `name`: the one given, else 0, 1, 2, …
   std::int64_t step_for(std::string_view name, std::optional<std::int64_t> given);
 };
+
+// On one line; what is not UTF-8 becomes U+FFFD.
+std::string to_line(const nlohmann::ordered_json& json);
 
 }  // namespace lockstep

@@ -4,6 +4,7 @@
 
 Ends with 0 when every scalar, step, wall time and text is equal in both directions.
 """
+import io
 import json
 import math
 import pathlib
@@ -12,6 +13,7 @@ import sys
 import tempfile
 
 import numpy as np
+import PIL.Image
 from tensorboard.backend.event_processing import event_accumulator, event_file_loader
 from tensorboard.compat.proto import event_pb2, summary_pb2
 from tensorboard.summary.writer import event_file_writer
@@ -99,7 +101,44 @@ def theirs_read_by_us(tool):
         return len(seen)
 
 
+def run_read_by_tensorboard(tool):
+    """All that a Run logs, with TensorBoard's own reader; pictures with Pillow."""
+    with tempfile.TemporaryDirectory() as directory:
+        subprocess.run([tool, "log", directory], check=True)
+        accumulator = event_accumulator.EventAccumulator(directory, size_guidance={"tensors": 0})
+        accumulator.Reload()
+        of_plugin = {}
+        for tag in accumulator.Tags()["tensors"]:
+            of_plugin.setdefault(accumulator.SummaryMetadata(tag).plugin_data.plugin_name, set()).add(tag)
+        of_plugin["scalars"] = set(accumulator.Tags()["scalars"])
+        of_plugin["images"] = set(accumulator.Tags()["images"])
+        assert of_plugin == {
+            "scalars": {"loss", "list", "harvest/grams", "table/x"},
+            "text": {"harvest", "table", "confusion/table", "residuals"},
+            "images": {"confusion", "plot"},
+            "lockstep": {"lockstep:harvest", "lockstep:table", "lockstep:confusion", "lockstep:residuals"},
+        }, of_plugin
+
+        def tensors(tag):
+            return [(e.step, tensor_util.make_ndarray(e.tensor_proto)) for e in accumulator.Tensors(tag)]
+
+        assert [(e.step, e.value) for e in accumulator.Scalars("harvest/grams")] == [(0, 41.5), (1, 41.5)]
+        (_, text), = tensors("table")
+        assert text.item().decode() == "|x|y|\n|---|---|\n|1|a|\n|2|b|\n", text
+        (plot,) = accumulator.Images("plot")
+        picture = PIL.Image.open(io.BytesIO(plot.encoded_image_string)).copy()
+        assert (plot.step, plot.width, plot.height, picture.size, picture.mode) == (12, 31, 17, (31, 17), "RGB")
+        assert picture.getpixel((3, 4)) == (0x1F, 0x4E, 0x9C) and picture.getpixel((2, 4)) == (255, 255, 255)
+        (confusion,) = accumulator.Images("confusion")
+        picture = PIL.Image.open(io.BytesIO(confusion.encoded_image_string)).copy()
+        assert picture.size == (confusion.width, confusion.height) == (145, 145), picture.size
+        deep, pale = picture.getpixel((28, 28)), picture.getpixel((108, 28))  # 90 of 100 cats, and none taken for owls
+        assert deep[0] < 80 < 250 < pale[0], (deep, pale)
+
+
 if __name__ == "__main__":
+    run_read_by_tensorboard(sys.argv[1])
+    print("TensorBoard reads all that a run logs")
     scalar_count, text_count = ours_read_by_tensorboard(sys.argv[1])
     print(f"TensorBoard reads our file: {scalar_count} scalars and {text_count} texts are equal")
     print(f"we read TensorBoard's file: {theirs_read_by_us(sys.argv[1])} scalars are equal")
