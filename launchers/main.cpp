@@ -24,6 +24,7 @@ const Command kCommands[] = {
     {"show", "everything known about a run: status, cause of its end, code, files", "Look at runs", show_command},
     {"logs", "what the ranks of a run print, also while they print it", "Look at runs", logs_command},
     {"metrics", "the metrics a run has logged", "Look at runs", metrics_command},
+    {"env", "environments: the software that runs need, by name and version", "Things that runs use", env_command},
     {"version", "version, compiler and source revision", "About lockstep", version_command},
     {"help", "this overview, or the help of one command", "About lockstep", help_command},
     {"supervise", "watch over a run until its end (started by submit)", "", supervise_command},

@@ -26,6 +26,7 @@ int show_command(const Arguments& arguments);
 int logs_command(const Arguments& arguments);
 int metrics_command(const Arguments& arguments);
 int cancel_command(const Arguments& arguments);
+int env_command(const Arguments& arguments);
 int supervise_command(const Arguments& arguments);
 int version_command(const Arguments& arguments);
 int help_command(const Arguments& arguments);
