@@ -88,6 +88,7 @@ Json to_json(const RunSummary& summary) {
   json["node_count"] = summary.node_count;
   json["process_count_per_node"] = summary.process_count_per_node;
   json["command"] = summary.command;
+  if (!summary.parent.empty()) json["parent"] = summary.parent;
   return json;
 }
 

@@ -17,7 +17,8 @@ std::vector<fs::path> folders_of(const fs::path& path, std::vector<std::string>*
   if (!fs::exists(path, error)) return folders;
   for (fs::directory_iterator entry(path, error), end; !error && entry != end; entry.increment(error)) {
     std::error_code ignored;
-    if (entry->is_directory(ignored)) folders.push_back(entry->path());
+    const bool hidden = entry->path().filename().native().front() == '.';  // runs that are still being made, the index
+    if (!hidden && entry->is_directory(ignored)) folders.push_back(entry->path());
   }
   if (error && warnings) warnings->push_back(path.string() + ": " + error.message());
   return folders;

@@ -2,6 +2,7 @@
 // run_summary.cpp's.
 #include "lockstep/core/run_store.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -42,28 +43,61 @@ std::string new_id(const std::string& experiment) {
   return experiment + suffix;
 }
 
-fs::path claim(const fs::path& folder, const std::string& experiment) {
+using Before = std::function<void(const fs::path&)>;
+
+constexpr std::string_view kStagedPrefix = ".new-";
+
+// runs/EXPERIMENT/PREFIX+ID, made. Every run of one id begins with the same directory: who makes it has the id.
+fs::path claim(const fs::path& folder, const std::string& prefix, const std::string& experiment, const Before& before) {
   for (int tries = 0; tries < 100; ++tries) {
-    const fs::path path = folder / new_id(experiment);
-    if (make_directory(path)) return path;
+    const std::string id = new_id(experiment);
+    std::error_code ignored;
+    if (fs::exists(folder / id, ignored)) continue;
+    if (before) before(folder / (prefix + id));
+    if (!make_directory(folder / (prefix + id))) continue;
+    if (prefix.empty() || !fs::exists(folder / id, ignored)) return folder / (prefix + id);
+    fs::remove(folder / (prefix + id), ignored);
   }
   fail(ErrorKind::internal, "100 run ids in " + folder.string() + " were taken already");
+}
+
+fs::path make_run(const Workspace& workspace, const std::string& experiment, std::string_view prefix,
+                  const Before& before = {}) {
+  if (!is_valid_name(experiment))
+    fail(ErrorKind::usage, "\"" + experiment + "\" cannot name an experiment",
+         "use letters, digits and . _ -, beginning with a letter or digit, at most 128", "experiment");
+  make_directory(workspace.runs());
+  make_directory(workspace.runs() / experiment);
+  const fs::path path = claim(workspace.runs() / experiment, std::string(prefix), experiment, before);
+  for (const char* folder : {contract::kOutputs, contract::kLogs, contract::kAttempts, contract::kControl})
+    make_directory(path / folder);
+  return path;
 }
 
 }  // namespace
 
 Result<RunDirectory> RunDirectory::create(const Workspace& workspace, const std::string& experiment) try {
-  if (!is_valid_name(experiment))
-    return Error{ErrorKind::usage, "\"" + experiment + "\" cannot name an experiment", "experiment",
-                 "use letters, digits and . _ -, beginning with a letter or digit, at most 128"};
-  make_directory(workspace.runs());
-  make_directory(workspace.runs() / experiment);
-  const fs::path path = claim(workspace.runs() / experiment, experiment);
-  for (const char* folder : {contract::kOutputs, contract::kLogs, contract::kAttempts, contract::kControl})
-    make_directory(path / folder);
-  return RunDirectory(path);
+  return RunDirectory(make_run(workspace, experiment, ""));
 } catch (const Failure& failure) {
   return failure.error();
+}
+
+Result<RunDirectory> RunDirectory::stage(const Workspace& workspace, const std::string& experiment,
+                                         const Before& before) try {
+  return RunDirectory(make_run(workspace, experiment, kStagedPrefix, before));
+} catch (const Failure& failure) {
+  return failure.error();
+}
+
+RunDirectory RunDirectory::publish() const {
+  const fs::path place = path_.parent_path() / id();
+  if (::renameat2(AT_FDCWD, path_.c_str(), AT_FDCWD, place.c_str(), RENAME_NOREPLACE) != 0) {
+    // File systems that know no such rename: nothing but a staged run of this id would have this name.
+    if ((errno != EINVAL && errno != ENOSYS) || ::rename(path_.c_str(), place.c_str()) != 0)
+      fail_errno("cannot move the new run to " + place.string());
+  }
+  sync_path(place.parent_path());
+  return RunDirectory(place);
 }
 
 Result<RunDirectory> RunDirectory::open(const fs::path& directory) {
@@ -83,7 +117,10 @@ Result<RunDirectory> RunDirectory::open(const fs::path& directory) {
   return RunDirectory(path);
 }
 
-std::string RunDirectory::id() const { return path_.filename().string(); }
+std::string RunDirectory::id() const {
+  const std::string name = path_.filename().string();
+  return name.starts_with(kStagedPrefix) ? name.substr(kStagedPrefix.size()) : name;
+}
 
 std::string RunDirectory::experiment() const { return path_.parent_path().filename().string(); }
 

@@ -4,6 +4,8 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
+#include <map>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
@@ -75,7 +77,10 @@ struct RunSummary {
   double submitted = 0, started = 0, ended = 0;  // seconds since 1970; 0: not yet
   std::string target;
   int node_count = 1, process_count_per_node = 1;
-  std::string command;  // entry script and parameters, or command, for people
+  std::string command;                      // entry script and parameters, or command, for people
+  std::string parent;                       // id of the run that began this one; "": none
+  std::map<std::string, std::string> tags;  // only where RunFilter asks for them
+  bool derived_end = false;                 // its end stands in no event: whoever should have written it was killed
 };
 
 class RunDirectory {
@@ -83,6 +88,12 @@ class RunDirectory {
   // Claims EXPERIMENT_<unix seconds>_<8 hex> by mkdir (tries again on a collision) and makes the folders of
   // run_contract.h with mode 0700. Usage error for a bad experiment name; environment error when not writable.
   static Result<RunDirectory> create(const Workspace& workspace, const std::string& experiment);
+  // The same, as EXPERIMENT/.new-ID, which nothing lists or finds. before: called with each path that it is about to
+  // make. For StagedRun (staged_run.h).
+  static Result<RunDirectory> stage(const Workspace& workspace, const std::string& experiment,
+                                    const std::function<void(const std::filesystem::path&)>& before);
+  // Gives a staged run its name, in one step: a run is there completely or not at all. Failure(environment).
+  RunDirectory publish() const;
   // An existing run directory. Usage error when it has no run.json, environment error when that cannot be told.
   static Result<RunDirectory> open(const std::filesystem::path& directory);
 
@@ -108,10 +119,9 @@ class RunDirectory {
   // seconds.
   void record_supervisor() const;
 
-  // Status from events.jsonl; CancelRequested as soon as control/cancel is there; NotResponding when the run is not
-  // over and its supervisor is gone (supervisor.json:
-  // {"pid", "host", "start_time"}: the process is gone on this host, or control/supervisor_heartbeat is older than 30 s
-  // elsewhere; no supervisor.json 30 s after the submit counts as gone too). Throws Failure(corrupt_data) for a damaged
+  // Status from events.jsonl; CancelRequested as soon as control/cancel is there; what a run is whose supervisor is
+  // gone, find_loss() of lost_run.h tells: NotResponding, and a few seconds later Failed with the reason "lost"
+  // (derived_end), unless the supervisor's heir has written that down. Throws Failure(corrupt_data) for a damaged
   // run.json or events.jsonl.
   RunSummary summary() const;
 

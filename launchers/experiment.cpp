@@ -4,6 +4,7 @@
 #include <fstream>
 #include <thread>
 
+#include "lockstep/core/lost_run.h"
 #include "lockstep/launchers/follow_log.h"
 #include "lockstep/launchers/submission.h"
 
@@ -17,8 +18,6 @@ std::vector<std::string> own_command_line() {
   for (std::string word; std::getline(file, word, '\0');) words.push_back(word);
   return words;
 }
-
-bool is_over(RunStatus status) { return is_terminal(status) || status == RunStatus::NotResponding; }
 
 }  // namespace
 
@@ -43,7 +42,7 @@ RunSummary wait_for_completion(const RunDirectory& run, bool show_output) {
   constexpr int kInterrupted = 130;  // Ctrl-C: the run goes on, this wait does not
   if (show_output && follow_run(run) == kInterrupted) return run.summary();
   RunSummary summary = run.summary();
-  for (; !is_over(summary.status); summary = run.summary()) std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  for (; !is_settled(run, summary); summary = run.summary()) std::this_thread::sleep_for(std::chrono::milliseconds(50));
   return summary;
 }
 

@@ -8,6 +8,7 @@
 #include <memory>
 #include <sstream>
 
+#include "lockstep/core/lost_run.h"
 #include "lockstep/core/run_contract.h"
 #include "lockstep/launchers/run_text.h"
 #include "lockstep/launchers/table.h"
@@ -129,10 +130,6 @@ class ProgressDisplay {
   double next_ = 0;
 };
 
-bool is_over(const RunSummary& summary) {
-  return is_terminal(summary.status) || summary.status == RunStatus::NotResponding;
-}
-
 int leave_running(const RunDirectory& run) {
   std::cerr << "\nrun " << run.id() << " goes on\n  see it again:  lockstep logs " << run.id()
             << " --follow\n  end it:        lockstep cancel " << run.id() << '\n';
@@ -156,13 +153,13 @@ int follow_run(const RunDirectory& run, const FollowOptions& options) {
   bool line_open = false;
   while (true) {
     // The status first, then the logs: what was logged before the end is never missed.
-    if (watch.refresh(summary) && options.status_lines && !is_over(summary)) {
-      if (const std::string line = status_line(summary); line != said) {
+    if (watch.refresh(summary)) {
+      if (is_settled(run, summary)) break;
+      if (const std::string line = status_line(summary); options.status_lines && line != said) {
         progress.clear();
         std::cerr << (said = line) << std::endl;
       }
     }
-    if (is_over(summary)) break;
     std::ostringstream fresh;
     const bool printed = print_new(sources, fresh);
     if (printed) {

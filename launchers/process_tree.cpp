@@ -22,15 +22,29 @@ double seconds_since(Clock::time_point begin) { return std::chrono::duration<dou
 
 constexpr char kGoHome = 'q';
 
+void inherit(const std::function<void()>& heir) {
+  constexpr int kTries = 60;
+  for (int tries = 0; heir && tries < kTries; ++tries) {
+    try {
+      return heir();
+    } catch (const std::exception&) {  // a full disk, for example: there may be room soon
+      std::this_thread::sleep_for(std::chrono::seconds(1));
+    }
+  }
+}
+
 // The guard's whole life. Written end closed without a word: the supervisor is gone.
-[[noreturn]] void guard_run(int pipe, const std::string& run_id) {
+[[noreturn]] void guard_run(int pipe, const std::string& run_id, const std::function<void()>& heir) {
   ::setsid();
   for (const int signal : {SIGTERM, SIGINT, SIGHUP}) ::signal(signal, SIG_IGN);
   char word = 0;
   ssize_t got;
   do got = ::read(pipe, &word, 1);
   while (got < 0 && errno == EINTR);
-  if (got != 1 || word != kGoHome) sweep_run(run_id, 10);
+  if (got != 1 || word != kGoHome) {
+    sweep_run(run_id, 10);
+    inherit(heir);
+  }
   ::_exit(0);
 }
 
@@ -96,14 +110,14 @@ int sweep_descendants(pid_t spared, double limit_seconds) {
   return static_cast<int>(killed.size());
 }
 
-OrphanGuard::OrphanGuard(std::string run_id) {
+OrphanGuard::OrphanGuard(std::string run_id, std::function<void()> heir) {
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) fail_errno("cannot make a pipe");
   guard_ = ::fork();
   if (guard_ < 0) fail_errno("cannot start a guard process");
   if (guard_ == 0) {
     ::close(ends[1]);
-    guard_run(ends[0], run_id);
+    guard_run(ends[0], run_id, heir);
   }
   ::close(ends[0]);
   pipe_ = ends[1];

@@ -30,10 +30,11 @@ int sweep_run(const std::string& run_id, double limit_seconds = 2);
 int sweep_descendants(pid_t spared, double limit_seconds = 2);
 
 // A process of its own that ends the run's processes when the supervisor dies without having done so (kill -9, out of
-// memory): ranks must not go on unwatched. It lives in its own session and waits on a pipe.
+// memory): ranks must not go on unwatched. It lives in its own session and waits on a pipe. Then it calls `heir`, in
+// which it does what else the dead one would have done; again every second, for a minute, while that throws.
 class OrphanGuard {
  public:
-  explicit OrphanGuard(std::string run_id);
+  explicit OrphanGuard(std::string run_id, std::function<void()> heir = {});
   ~OrphanGuard();  // sends the guard home: the run was ended properly
   OrphanGuard(const OrphanGuard&) = delete;
   OrphanGuard& operator=(const OrphanGuard&) = delete;

@@ -1,15 +1,20 @@
 // execute(): a planned submission becomes a run directory with a supervisor.
 #include <fcntl.h>
+#include <unistd.h>
 
+#include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "lockstep/core/file_descriptor.h"
 #include "lockstep/core/machine.h"
 #include "lockstep/core/process.h"
 #include "lockstep/core/publish.h"
 #include "lockstep/core/run_contract.h"
+#include "lockstep/core/staged_run.h"
 #include "lockstep/core/words.h"
 #include "lockstep/launchers/submission.h"
 #include "version.h"
@@ -40,21 +45,24 @@ Json snapshot_record(const SnapshotPlan& snapshot) {
 
 Json make_record(const Submission& submission, const RunDirectory& run, const std::vector<std::string>& command_line) {
   std::error_code gone;
-  Json record{{"format", 1},
-              {"id", run.id()},
-              {"experiment", run.experiment()},
-              {"submitted", unix_time()},
-              {"user", user_name()},
-              {"host", host_name()},
-              {"lockstep_version", kVersion},
-              {"lockstep_source", kSourceRevision},
-              {"submit_directory", fs::current_path(gone).string()},
-              {"submit_command", command_line_text(command_line, submission.estimator.environment_variables)},
-              {"command", command_text(submission.estimator)},
-              {"target", submission.launch.target},
-              {"estimator", to_json(submission.estimator)},
-              {"launch_plan", to_json(submission.launch)},
-              {"snapshot", snapshot_record(submission.snapshot)}};
+  Json record{
+      {"format", 1},
+      {"id", run.id()},
+      {"experiment", run.experiment()},
+      {"submitted", unix_time()},
+      {"user", user_name()},
+      {"host", host_name()},
+      {"submitter",
+       {{"pid", ::getpid()}, {"host", host_name()}, {"start_time", process_start_time(::getpid()).value_or(0)}}},
+      {"lockstep_version", kVersion},
+      {"lockstep_source", kSourceRevision},
+      {"submit_directory", fs::current_path(gone).string()},
+      {"submit_command", command_line_text(command_line, submission.estimator.environment_variables)},
+      {"command", command_text(submission.estimator)},
+      {"target", submission.launch.target},
+      {"estimator", to_json(submission.estimator)},
+      {"launch_plan", to_json(submission.launch)},
+      {"snapshot", snapshot_record(submission.snapshot)}};
   if (submission.git) record["git"] = to_json(*submission.git);
   return record;
 }
@@ -80,6 +88,27 @@ void make_work_directory(const Submission& submission, const RunDirectory& run, 
     fs::create_directory_symlink(fs::path("..") / folder, work / folder);
 }
 
+// The last lines of what the supervisor said.
+std::string last_words(const fs::path& log) {
+  std::string text = read_file(log);
+  while (text.ends_with('\n')) text.pop_back();
+  return text.substr(text.size() - std::min<std::size_t>(text.size(), 1000));
+}
+
+// From here on the run has somebody to look after it: whoever submitted may go.
+void wait_until_taken_up(const RunDirectory& run, pid_t supervisor, const fs::path& log) {
+  constexpr std::chrono::seconds kPatience(60);
+  const auto end = std::chrono::steady_clock::now() + kPatience;
+  while (!fs::exists(run.path() / "supervisor.json")) {
+    const bool ended = poll_process(supervisor).has_value();
+    if (ended && !fs::exists(run.path() / "supervisor.json"))
+      fail(ErrorKind::environment, "its supervisor ended before it took the run up: " + last_words(log), {},
+           log.string());
+    if (std::chrono::steady_clock::now() > end) return;  // it lives: readers tell what becomes of it
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  }
+}
+
 void start_supervisor(const Submission& submission, const RunDirectory& run, const LocalMachine& machine) {
   const fs::path log = run.path() / contract::kLogs / "65_job_prep.txt";
   const FileDescriptor output(::open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
@@ -93,7 +122,7 @@ void start_supervisor(const Submission& submission, const RunDirectory& run, con
   spec.directory = run.path();
   spec.standard_output = spec.standard_error = output.get();
   spec.new_session = true;
-  start_process(spec).value();
+  wait_until_taken_up(run, start_process(spec).value(), log);
 }
 
 // No supervisor will write it.
@@ -118,21 +147,25 @@ Error environment_error(const std::exception& e) {
   return error;
 }
 
+RunDirectory make_run(const Submission& submission, const Workspace& workspace,
+                      const std::vector<std::string>& command_line) try {
+  for (const fs::path& stage : abandoned_stages(workspace, submission.estimator.experiment)) remove_abandoned(stage);
+  StagedRun stage(workspace, submission.estimator.experiment);
+  const RunDirectory& run = stage.run();
+  const Json record = make_record(submission, run, command_line);
+  run.write_record(record);
+  write_tags(run, submission.estimator.tags);
+  make_work_directory(submission, run, record);
+  return stage.publish();
+} catch (const std::exception& e) {
+  throw Failure(environment_error(e));
+}
+
 }  // namespace
 
 RunDirectory execute(const Submission& submission, const Workspace& workspace, const LocalMachine& machine,
                      const std::vector<std::string>& command_line) {
-  const RunDirectory run = RunDirectory::create(workspace, submission.estimator.experiment).value();
-  try {
-    const Json record = make_record(submission, run, command_line);
-    run.write_record(record);
-    write_tags(run, submission.estimator.tags);
-    make_work_directory(submission, run, record);
-  } catch (const std::exception& e) {
-    std::error_code ignored;
-    fs::remove_all(run.path(), ignored);  // it never was a run: the history does not need it, a full disk the room
-    throw Failure(environment_error(e));
-  }
+  const RunDirectory run = make_run(submission, workspace, command_line);
   try {
     start_supervisor(submission, run, machine);
   } catch (const std::exception& e) {

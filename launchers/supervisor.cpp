@@ -1,6 +1,7 @@
 #include "lockstep/launchers/supervisor.h"
 
 #include <sys/prctl.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <csignal>
@@ -12,6 +13,7 @@
 #include <optional>
 
 #include "lockstep/core/estimator.h"
+#include "lockstep/core/lost_run.h"
 #include "lockstep/core/machine.h"
 #include "lockstep/core/process.h"
 #include "lockstep/core/publish.h"
@@ -37,7 +39,10 @@ using Json = nlohmann::ordered_json;
 class Supervisor {
  public:
   explicit Supervisor(RunDirectory run)
-      : run_(std::move(run)), guard_(run_.id()), signals_(/*child=*/true, /*stop=*/true), heartbeat_(run_.path()) {}
+      : run_(std::move(run)),
+        guard_(run_.id(), last_words(run_)),
+        signals_(/*child=*/true, /*stop=*/true),
+        heartbeat_(run_.path()) {}
 
   void supervise() {
     run_.append_event({.status = RunStatus::Starting});  // where this cannot be written, nothing is started
@@ -54,6 +59,13 @@ class Supervisor {
   }
 
  private:
+  // For the guard, when this process is killed: the run then ends truthfully too.
+  static std::function<void()> last_words(const RunDirectory& run) {
+    const std::string why =
+        "its supervisor (process " + std::to_string(::getpid()) + " on " + host_name() + ") was killed";
+    return [run, why] { end_as_heir(run, why); };
+  }
+
   void read_record() {
     const Json record = run_.record();
     try {
@@ -265,11 +277,13 @@ void check_free(const RunDirectory& run) {
 
 void supervise(const fs::path& run_directory) {
   const RunDirectory run = RunDirectory::open(run_directory).value();
+  std::optional<Claim> claim = claim_events(run);  // against those who write the end of a run that nobody took up
   check_free(run);
   ::signal(SIGPIPE, SIG_IGN);
   // Processes whose parent ends become our children: they can be waited for, not only killed.
   ::prctl(PR_SET_CHILD_SUBREAPER, 1);
   run.record_supervisor();
+  claim.reset();
   Supervisor(run).supervise();
 }
 

@@ -32,6 +32,12 @@ class SubmissionTest : public testing::Test {
     machine_.bash = "/bin/bash";
   }
 
+  // Takes each run up, and does no more.
+  void use_idle_supervisor() {
+    put("../supervisor", "#!/bin/sh\n: > supervisor.json\n");
+    machine_.lockstep = directory_.path() / "supervisor";
+  }
+
   void put(const std::string& path, const std::string& text, int mode = 0755) {
     fs::create_directories((source_ / path).parent_path());
     std::ofstream(source_ / path) << text;
@@ -172,6 +178,7 @@ TEST_F(SubmissionTest, TheRunToResumeFromBecomesItsDirectory) {
 }
 
 TEST_F(SubmissionTest, ARunHoldsAllThatItWasStartedFrom) {
+  use_idle_supervisor();
   put("sub/data.txt", "content", 0644);
   estimator_.script_params = {{"--epochs", "2"}, {"--fast", ""}};
   estimator_.environment_variables = {{"API_KEY", "s3cr3t"}, {"PLAIN", "seen"}};
@@ -196,6 +203,7 @@ TEST_F(SubmissionTest, ARunHoldsAllThatItWasStartedFrom) {
 }
 
 TEST_F(SubmissionTest, RanksWorkInACopyWithTheRunsOutputs) {
+  use_idle_supervisor();
   put("outputs/old", "of an earlier time");
   const RunDirectory run = execute(plan().value(), workspace_, machine_, {});
   EXPECT_EQ(read_file(run.path() / "snapshot/train.sh"), "echo hello\n");
@@ -211,7 +219,8 @@ TEST_F(SubmissionTest, RanksWorkInACopyWithTheRunsOutputs) {
 TEST_F(SubmissionTest, TheSupervisorIsDetachedAndGetsTheSecrets) {
   const fs::path told = directory_.path() / "told";
   put("../supervisor",
-      "#!/bin/sh\n{ echo \"$1 $2\"; pwd; echo $API_KEY; cut -d' ' -f1,6 /proc/$$/stat; readlink /proc/self/fd/0; } > " +
+      "#!/bin/sh\n: > supervisor.json\n{ echo \"$1 $2\"; pwd; echo $API_KEY; cut -d' ' -f1,6 /proc/$$/stat; readlink "
+      "/proc/self/fd/0; } > " +
           told.string() + ".new\nmv " + told.string() + ".new " + told.string() + "\n");
   machine_.lockstep = directory_.path() / "supervisor";
   estimator_.environment_variables = {{"API_KEY", "s3cr3t"}};
@@ -231,6 +240,7 @@ TEST_F(SubmissionTest, TheSupervisorIsDetachedAndGetsTheSecrets) {
 }
 
 TEST_F(SubmissionTest, ASourceThatChangesMeanwhileIsRecordedAsItIsCopied) {
+  use_idle_supervisor();
   const Submission planned = plan().value();
   put("train.sh", "echo something else\n");  // between the plan and the copy
   const RunDirectory run = execute(planned, workspace_, machine_, {});
@@ -261,6 +271,21 @@ TEST_F(SubmissionTest, ASupervisorThatCannotStartMarksItFailed) {
   const RunSummary summary = RunDirectory::open(run_directories().front()).value().summary();
   EXPECT_EQ(summary.cause->message,
             "the run was not started: cannot start /no/such/lockstep: No such file or directory");
+}
+
+TEST_F(SubmissionTest, ASupervisorThatEndsAtOnceMarksItFailed) {
+  put("../supervisor", "#!/bin/sh\necho no such library >&2\nexit 1\n");
+  machine_.lockstep = directory_.path() / "supervisor";
+  try {
+    execute(plan().value(), workspace_, machine_, {});
+    FAIL() << "it was submitted";
+  } catch (const Failure& failure) {
+    EXPECT_NE(failure.error().what.find("its supervisor ended before it took the run up: no such library"),
+              std::string::npos)
+        << failure.error().what;
+  }
+  ASSERT_EQ(run_directories().size(), 1u);
+  EXPECT_EQ(RunDirectory::open(run_directories().front()).value().summary().status, RunStatus::Failed);
 }
 
 TEST_F(SubmissionTest, DryRunsTellTheExactLineAndTheFiles) {

@@ -8,7 +8,7 @@ import subprocess
 import time
 import unittest
 
-from harness import LOCKSTEP, ControlTest, eventually, is_alive, processes_of
+from harness import LOCKSTEP, ControlTest, eventually, heirs_of, is_alive, processes_of
 
 STUBBORN = """
     import os, signal, subprocess, time
@@ -56,13 +56,32 @@ class SupervisorKilled(ControlTest):
         run.wait_for("Running")
         os.kill(run.supervisor(), signal.SIGKILL)
         eventually(lambda: not processes_of(run.id), "the end of all ranks")
+        self.assertEqual(self.lockstep("logs", run.id, "--follow", code=1).stdout, "ready\n")
+        end = run.wait()
+        self.assertEqual((end["status"], end["attempt"], end["cause"]["reason"]), ("Failed", 1, "lost"))
+        self.assertRegex(end["cause"]["message"], r"its supervisor \(process \d+ on .+\) was killed")
+        (listed,) = json.loads(self.lockstep("runs", "--json").stdout)
+        self.assertEqual((listed["status"], listed["cause"]["reason"]), ("Failed", "lost"))
+        self.assertIn("is over already: Failed", self.lockstep("cancel", run.id).stdout)
+        self.assertTrue((run.path / "outputs/kept.txt").exists())
+
+    def test_with_its_heir_it_is_failed_all_the_same(self):
+        run = self.submit("echo ready\nexec sleep 300\n")
+        run.wait_for_log("ready", 1)
+        run.wait_for("Running")
+        supervisor = run.supervisor()
+        os.kill(supervisor, signal.SIGSTOP)     # it would notice the death of its heir
+        for pid in (*heirs_of(supervisor), supervisor):
+            os.kill(pid, signal.SIGKILL)
         (listed,) = json.loads(self.lockstep("runs", "--json").stdout)
         self.assertEqual(listed["status"], "NotResponding")
         self.assertIn("is gone", listed["detail"])
-        self.assertEqual(self.lockstep("logs", run.id, "--follow", code=1).stdout, "ready\n")
-        self.assertIn("Canceled", self.lockstep("cancel", run.id).stdout)
-        self.assertEqual(run.events()[-1]["status"], "Canceled")
-        self.assertTrue((run.path / "outputs/kept.txt").exists())
+        self.assertIn("Failed", self.lockstep("logs", run.id, "--follow", code=1).stderr)
+        (listed,) = json.loads(self.lockstep("runs", "--json").stdout)
+        self.assertEqual((listed["status"], listed["cause"]["reason"]), ("Failed", "lost"))
+        self.assertNotIn("Failed", run.statuses())      # readers write nothing
+        self.assertIn("Failed", self.lockstep("cancel", run.id).stdout)
+        self.assertEqual(run.wait()["cause"]["reason"], "lost")
 
     def test_a_torn_last_event_is_no_obstacle(self):
         run = self.submit("exit 5\n", ranks=1)
