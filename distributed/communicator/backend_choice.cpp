@@ -24,12 +24,10 @@ std::string mpi_version() {
   return {text, static_cast<std::size_t>(length)};
 }
 
-CommunicatorChoice choose_between_nodes(const Placement& placement, bool pretended,
+CommunicatorChoice choose_between_nodes(const Placement& placement, const std::string& key,
                                         const std::function<LinkTable()>& measure) {
   const bool reads = placement.world.rank() == 0;
-  const auto file = reads
-                        ? link_file(link_key(placement.layout, mpi_version() + (pretended ? "; pretended nodes" : "")))
-                        : std::filesystem::path{};
+  const auto file = reads ? link_file(key) : std::filesystem::path{};
   const LinkTable known = parse_links(shared_text(reads ? read_links(file) : "", placement.world));
   if (can_choose(known)) return choose_by_links(known, "cached");
   const LinkTable measured = measure();
@@ -37,10 +35,8 @@ CommunicatorChoice choose_between_nodes(const Placement& placement, bool pretend
   return choose_by_links(measured, "measured");
 }
 
-}  // namespace
-
-CommunicatorChoice choose_backend(const Placement& placement, const CommunicatorOptions& options,
-                                  const std::function<LinkTable()>& measure) {
+CommunicatorChoice choose(const Placement& placement, const CommunicatorOptions& options, const std::string& key,
+                          const std::function<LinkTable()>& measure) {
   if (options.backend != "auto") return {options.backend, "asked for"};
   const char* const variable = std::getenv("LOCKSTEP_COMMUNICATOR");
   const std::string wanted = shared_text(variable == nullptr ? "" : variable, placement.world);
@@ -48,7 +44,18 @@ CommunicatorChoice choose_backend(const Placement& placement, const Communicator
   if (options.cuda) return {"nccl", "the buffers are on GPUs"};
   if (placement.world.size() == 1) return {"self", "there is one rank"};
   if (placement.one_node()) return {"shm", "all ranks are on one node"};
-  return choose_between_nodes(placement, options.ranks_per_node > 0, measure);
+  return choose_between_nodes(placement, key, measure);
+}
+
+}  // namespace
+
+CommunicatorChoice choose_backend(const Placement& placement, const CommunicatorOptions& options,
+                                  const std::function<LinkTable()>& measure) {
+  const std::string key =
+      link_key(placement.layout, mpi_version() + (options.ranks_per_node > 0 ? "; pretended nodes" : ""));
+  CommunicatorChoice choice = choose(placement, options, key, measure);
+  choice.key = key;
+  return choice;
 }
 
 }  // namespace lockstep

@@ -45,6 +45,12 @@ class MpiBetweenNodes final : public BetweenNodes {
     inputs_.resize(static_cast<std::size_t>(nodes()));
   }
 
+  std::int64_t memory_bytes() const override {
+    std::size_t bytes = 0;
+    for (const Exchange& exchange : exchanges_) bytes += exchange.outgoing.capacity() + exchange.incoming.capacity();
+    return static_cast<std::int64_t>(bytes);
+  }
+
   std::size_t all_reduce(const Buffer& slice, ReduceOp op, double scale) override {
     const std::size_t ticket = free_ticket();
     Exchange& exchange = exchanges_[ticket];

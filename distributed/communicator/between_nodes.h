@@ -33,6 +33,8 @@ class BetweenNodes {
 
   // True once, when the exchange is complete. Never blocks; gives all of them a push.
   virtual bool test(std::size_t ticket) = 0;
+  // Of the parcels' buffers, which are kept between exchanges.
+  virtual std::int64_t memory_bytes() const = 0;
   // After a failure, when peers may be gone: free nothing collectively.
   virtual void abandon() = 0;
 };

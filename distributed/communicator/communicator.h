@@ -113,6 +113,11 @@ class Communicator {
   virtual void progress() = 0;
 
   virtual CommunicatorStatistics statistics() const { return {}; }
+  // What this rank holds for communicating: areas through which data passes, and memory from allocate() that is not yet
+  // given back. Not what MPI or NCCL hold themselves.
+  virtual std::int64_t memory_bytes() const { return 0; }
+  // Collectives go on while this rank computes and calls nothing here: by a thread or a GPU.
+  virtual bool overlaps() const { return false; }
   // For a rank that knows that the others will not come. Not collective: the collectives under way here and every later
   // call throw Failure(error), and what could only be freed together with the others stays until the process ends. Does
   // nothing where nobody is waited for.

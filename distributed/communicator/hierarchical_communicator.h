@@ -35,6 +35,8 @@ class HierarchicalCommunicator final : public Communicator {
   void progress() override { world_->progress(); }
   Communicator& mpi() { return *world_; }  // the same ranks by MPI alone, to compare
   CommunicatorStatistics statistics() const override { return node_->statistics(); }
+  std::int64_t memory_bytes() const override { return node_->memory_bytes() + world_->memory_bytes(); }
+  bool overlaps() const override { return node_->overlaps(); }
   void abort(const Error& error) noexcept override { world_->abort(error); }  // the engine is node_'s too
   bool failed() const noexcept override { return world_->failed(); }
 

@@ -40,6 +40,7 @@ struct CommunicatorChoice {
   std::string backend;
   std::string why;       // "for 1024 KB hierarchical takes 0.31 ms, mpi 0.92 ms (cached)"
   LinkTable links = {};  // what is known of the links; empty where nothing had to be measured
+  std::string key = {};  // under which more of them can be kept (link_cache.h)
 };
 
 // Both hierarchical and mpi have two sizes in common at least.

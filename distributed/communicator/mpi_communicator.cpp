@@ -3,7 +3,6 @@
 #include <utility>
 
 #include "lockstep/distributed/communicator/mpi_operation.h"
-#include "lockstep/distributed/communicator/plain_memory.h"
 
 namespace lockstep {
 namespace {
@@ -54,7 +53,7 @@ Work MpiCommunicator::broadcast(Buffer buffer, int root) {
 void MpiCommunicator::barrier() { start(Call{}, {}, {}).wait(); }
 
 std::shared_ptr<DirectMemory> MpiCommunicator::allocate(std::int64_t bytes) {
-  return std::make_shared<MpiMemory>(allocate_plain_memory(bytes), engine_);
+  return std::make_shared<MpiMemory>(allocate_plain_memory(bytes, allocated_), engine_);
 }
 
 Work MpiCommunicator::start(const Call& call, const Buffer& input, const Buffer& output) {

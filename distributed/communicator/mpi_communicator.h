@@ -7,6 +7,7 @@
 
 #include "lockstep/distributed/communicator/call.h"
 #include "lockstep/distributed/communicator/mpi_support.h"
+#include "lockstep/distributed/communicator/plain_memory.h"
 #include "lockstep/distributed/communicator/progress_engine.h"
 
 namespace lockstep {
@@ -37,6 +38,8 @@ class MpiCommunicator final : public Communicator {
   std::shared_ptr<DirectMemory> allocate(std::int64_t bytes) override;
   void progress() override { engine_->progress(); }
   CommunicatorStatistics statistics() const override { return engine_->statistics(); }
+  std::int64_t memory_bytes() const override { return *allocated_; }
+  bool overlaps() const override { return engine_->has_thread(); }
   void abort(const Error& error) noexcept override { engine_->abort(error); }
   bool failed() const noexcept override { return engine_->failed(); }
 
@@ -51,6 +54,7 @@ class MpiCommunicator final : public Communicator {
   std::shared_ptr<ProgressEngine> engine_;
   std::vector<std::shared_ptr<MpiOperation>> pool_;
   std::uint64_t sequence_ = 0;  // collectives called so far
+  ByteCount allocated_ = std::make_shared<std::atomic<std::int64_t>>(0);
 };
 
 }  // namespace lockstep

@@ -105,7 +105,7 @@ void NcclCommunicator::barrier() {
 std::shared_ptr<DirectMemory> NcclCommunicator::allocate(std::int64_t bytes) {
   check_allocation(bytes);
   comm_->throw_if_aborted();
-  return allocate_nccl_memory(comm_, bytes, stream_);
+  return allocate_nccl_memory(comm_, bytes, stream_, allocated_);
 }
 
 std::shared_ptr<NcclOperation> NcclCommunicator::start(const Call& call, std::string_view name, const Launch& launch) {

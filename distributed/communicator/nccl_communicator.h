@@ -9,6 +9,7 @@
 
 #include "lockstep/distributed/communicator/make_communicator.h"
 #include "lockstep/distributed/communicator/nccl_watchdog.h"
+#include "lockstep/distributed/communicator/plain_memory.h"
 
 namespace lockstep {
 
@@ -31,6 +32,8 @@ class NcclCommunicator final : public Communicator {
   std::shared_ptr<DirectMemory> allocate(std::int64_t bytes) override;
   void progress() override {}
   CommunicatorStatistics statistics() const override { return statistics_; }
+  std::int64_t memory_bytes() const override { return *allocated_; }
+  bool overlaps() const override { return true; }
   void abort(const Error& error) noexcept override { comm_->abort(error); }
   bool failed() const noexcept override { return comm_->aborted(); }
 
@@ -51,6 +54,7 @@ class NcclCommunicator final : public Communicator {
   std::shared_ptr<DirectMemory> token_;  // what a barrier reduces
   std::uint64_t sequence_ = 0;           // collectives called so far
   CommunicatorStatistics statistics_;
+  ByteCount allocated_ = std::make_shared<std::atomic<std::int64_t>>(0);
 };
 
 }  // namespace lockstep

@@ -7,10 +7,12 @@ namespace {
 
 class NcclMemory final : public DirectMemory {
  public:
-  NcclMemory(std::shared_ptr<NcclComm> comm, std::int64_t bytes) : comm_(std::move(comm)), bytes_(bytes) {
+  NcclMemory(std::shared_ptr<NcclComm> comm, std::int64_t bytes, ByteCount in_use)
+      : comm_(std::move(comm)), bytes_(bytes), in_use_(std::move(in_use)) {
     constexpr std::size_t page = 4096;  // windows begin and end at pages
     allocated_ = (static_cast<std::size_t>(bytes) / page + 1) * page;
     check_nccl(ncclMemAlloc(&data_, allocated_), "ncclMemAlloc");
+    *in_use_ += bytes_;
   }
 
   ~NcclMemory() override {
@@ -19,6 +21,7 @@ class NcclMemory final : public DirectMemory {
     } catch (const Failure&) {  // the communicator ended meanwhile, and its registrations with it
     }
     ncclMemFree(data_);
+    *in_use_ -= bytes_;
   }
   NcclMemory(const NcclMemory&) = delete;
   NcclMemory& operator=(const NcclMemory&) = delete;
@@ -55,6 +58,7 @@ class NcclMemory final : public DirectMemory {
 #endif
   std::shared_ptr<NcclComm> comm_;
   std::int64_t bytes_;
+  ByteCount in_use_;
   std::size_t allocated_ = 0;
   void* data_ = nullptr;
 };
@@ -62,8 +66,8 @@ class NcclMemory final : public DirectMemory {
 }  // namespace
 
 std::shared_ptr<DirectMemory> allocate_nccl_memory(std::shared_ptr<NcclComm> comm, std::int64_t bytes,
-                                                   cudaStream_t stream) {
-  auto memory = std::make_shared<NcclMemory>(std::move(comm), bytes);
+                                                   cudaStream_t stream, ByteCount in_use) {
+  auto memory = std::make_shared<NcclMemory>(std::move(comm), bytes, std::move(in_use));
   check_cuda(cudaMemsetAsync(memory->data(), 0, memory->allocated(), stream), "cudaMemsetAsync");
   check_cuda(cudaStreamSynchronize(stream), "cudaStreamSynchronize");
   memory->register_with_nccl();

@@ -6,11 +6,13 @@
 #include <memory>
 
 #include "lockstep/distributed/communicator/nccl_comm.h"
+#include "lockstep/distributed/communicator/plain_memory.h"
 
 namespace lockstep {
 
-// Collective over the ranks of `comm`; zeroed in the order of `stream`, for which the host waits. Throws Failure.
+// Collective over the ranks of `comm`; zeroed in the order of `stream`, for which the host waits. in_use: as in
+// plain_memory.h. Throws Failure.
 std::shared_ptr<DirectMemory> allocate_nccl_memory(std::shared_ptr<NcclComm> comm, std::int64_t bytes,
-                                                   cudaStream_t stream);
+                                                   cudaStream_t stream, ByteCount in_use);
 
 }  // namespace lockstep

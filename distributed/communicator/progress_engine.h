@@ -101,6 +101,8 @@ class ProgressEngine {
 
   // The failure of all calls from now on, unless one has failed already.
   void abort(const Error& error) noexcept;
+  // Collectives go on although nobody calls anything here.
+  bool has_thread() const { return options_.thread; }
   // A collective has failed: the ranks may no longer be where they should be.
   bool failed() const { return failed_.load(std::memory_order_acquire); }
 

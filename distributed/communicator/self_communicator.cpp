@@ -3,7 +3,6 @@
 #include <cstring>
 
 #include "lockstep/distributed/communicator/call.h"
-#include "lockstep/distributed/communicator/plain_memory.h"
 
 namespace lockstep {
 namespace {
@@ -36,6 +35,8 @@ Work SelfCommunicator::broadcast(Buffer buffer, int root) {
   return {};
 }
 
-std::shared_ptr<DirectMemory> SelfCommunicator::allocate(std::int64_t bytes) { return allocate_plain_memory(bytes); }
+std::shared_ptr<DirectMemory> SelfCommunicator::allocate(std::int64_t bytes) {
+  return allocate_plain_memory(bytes, allocated_);
+}
 
 }  // namespace lockstep

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "lockstep/distributed/communicator/communicator.h"
+#include "lockstep/distributed/communicator/plain_memory.h"
 
 namespace lockstep {
 
@@ -17,6 +18,10 @@ class SelfCommunicator final : public Communicator {
   void barrier() override {}
   std::shared_ptr<DirectMemory> allocate(std::int64_t bytes) override;
   void progress() override {}
+  std::int64_t memory_bytes() const override { return *allocated_; }
+
+ private:
+  ByteCount allocated_ = std::make_shared<std::atomic<std::int64_t>>(0);
 };
 
 }  // namespace lockstep

@@ -100,6 +100,11 @@ CommunicatorStatistics SharedMemoryCommunicator::statistics() const {
   return result;
 }
 
+std::int64_t SharedMemoryCommunicator::memory_bytes() const {
+  const auto lock = engine_->lock();
+  return context_.region.bytes() + (context_.between ? context_.between->memory_bytes() : 0);
+}
+
 Work SharedMemoryCommunicator::start(const Call& call, const Buffer& input, const Buffer& output) {
   auto operation = free_operation();
   operation->start(engine_, call, ++sequence_, input, output);

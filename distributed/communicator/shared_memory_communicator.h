@@ -39,6 +39,8 @@ class SharedMemoryCommunicator final : public Communicator {
   std::shared_ptr<DirectMemory> allocate(std::int64_t bytes) override;
   void progress() override { engine_->progress(); }
   CommunicatorStatistics statistics() const override;
+  std::int64_t memory_bytes() const override;
+  bool overlaps() const override { return engine_->has_thread(); }
   void abort(const Error& error) noexcept override { engine_->abort(error); }
   bool failed() const noexcept override { return engine_->failed(); }
 

@@ -59,6 +59,14 @@ void SharedRegion::free_unused_blocks(NodeMemory& memory) {
   }
 }
 
+std::int64_t SharedRegion::bytes() const {
+  std::int64_t bytes = memory_->bytes;
+  for (const auto& block : blocks_) {
+    if (block != nullptr) bytes += block->bytes;
+  }
+  return bytes;
+}
+
 Location SharedRegion::locate(const void* data, std::int64_t bytes) const {
   const std::less_equal<const std::byte*> not_after;
   const auto* const first = static_cast<const std::byte*>(data);

@@ -102,6 +102,8 @@ class SharedRegion {
   std::byte* address(int rank, const Location& location) const {
     return blocks_[static_cast<std::size_t>(location.block)]->of_rank[static_cast<std::size_t>(rank)] + location.offset;
   }
+  // Of this rank's pieces: its board, its staging area, and blocks that are not yet freed.
+  std::int64_t bytes() const;
   // The region's own memory; for its owner to free at the end.
   SharedBlock& memory() { return *memory_; }
 

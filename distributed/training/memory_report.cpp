@@ -19,6 +19,7 @@ void for_each_value(Use& use, const Function& f) {
   f("gradients", use.gradients);
   f("frozen", use.frozen);
   f("optimizer_state", use.optimizer_state);
+  f("communicator", use.communicator);
   f("resident", use.resident);
   f("resident_peak", use.resident_peak);
   f("shared", use.shared);
@@ -74,6 +75,7 @@ MemoryUse measure_memory(const torch::nn::Module& module, DataParallel& model, c
   for (const auto& parameter : module.parameters())
     if (!parameter.requires_grad()) use.frozen += static_cast<std::int64_t>(parameter.nbytes());
   use.optimizer_state = optimizer.state_bytes();
+  use.communicator = model.communicator().memory_bytes() - use.weights - use.gradients;
   read_process(use);
   read_device(model.tensors()[0].device(), use);
   return use;
@@ -99,7 +101,8 @@ std::vector<MemoryUse> gather_memory(Communicator& communicator, c10::Device dev
 std::string describe(const std::vector<MemoryUse>& of_ranks) {
   const MemoryUse& first = of_ranks.front();
   std::string text = "memory of a rank: weights " + megabytes(first.weights) + ", gradients " +
-                     megabytes(first.gradients) + ", optimizer " + megabytes(first.optimizer_state);
+                     megabytes(first.gradients) + ", optimizer " + megabytes(first.optimizer_state) +
+                     ", communicator " + megabytes(first.communicator);
   const auto largest = [&](std::int64_t MemoryUse::*member) {
     return std::max_element(of_ranks.begin(), of_ranks.end(),
                             [&](const auto& a, const auto& b) { return a.*member < b.*member; });

@@ -23,6 +23,9 @@ struct MemoryUse {
   std::int64_t gradients = 0;        // the same
   std::int64_t frozen = 0;           // parameters that do not train, and buffers of the module
   std::int64_t optimizer_state = 0;  // of this rank's shard, where it is sharded
+  // What the communicator holds besides weights and gradients: staging areas, gradients in a narrower form, and memory
+  // that was given back but can only be freed by all ranks together.
+  std::int64_t communicator = 0;
   // Of the process, as Linux sees it; 0 where it does not say.
   std::int64_t resident = 0;
   std::int64_t resident_peak = 0;  // since the process started

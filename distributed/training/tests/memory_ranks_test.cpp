@@ -71,6 +71,30 @@ TEST(MemoryReport, AddsUpToTheSizesOfTheTensors) {
   }
 }
 
+// Of a communicator of its own: the session's holds what other tests have given back.
+TEST(MemoryReport, HasWhatTheCommunicatorHolds) {
+  const auto communicator = session().another_communicator();
+  const std::int64_t before = communicator->memory_bytes();
+  EXPECT_EQ(before > 0, ranks() > 1) << before << ": staging and boards";
+  Net net;
+  DataParallel plain(net, *communicator);
+  const MemoryUse use = measure_memory(net, plain, FusedSgd(plain, {}));
+  // The flags of used parameters, one float each, are there too.
+  EXPECT_GE(use.communicator, before);
+  EXPECT_LE(use.communicator, before + 4096);
+}
+
+TEST(MemoryReport, CountsGradientsThatTravelInAnotherForm) {
+  if (ranks() == 1) GTEST_SKIP() << "they do not travel";
+  const auto communicator = session().another_communicator();
+  const std::int64_t before = communicator->memory_bytes();
+  Net net;
+  DataParallel narrow(net, *communicator, {.reduction = reduce_in_16_bits(at::kBFloat16)});
+  const MemoryUse use = measure_memory(net, narrow, FusedSgd(narrow, {}));
+  EXPECT_GE(use.communicator, before + use.gradients / 2);
+  EXPECT_LE(use.communicator, before + use.gradients / 2 + 4096);
+}
+
 TEST(MemoryReport, SeesMemoryThatIsTouched) {
   Net net;
   DataParallel model(net, session().communicator());
