@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <functional>
 #include <numeric>
 
 #include "lockstep/core/error.h"
@@ -16,15 +17,31 @@ std::int64_t rounded_up(std::int64_t count, std::int64_t multiple) {
 }
 
 // The order in which gradients are laid out; checked, since a wrong one would leave parameters untrained.
-std::vector<int> layout_order(std::size_t parameter_count, const std::vector<int>& ready_order) {
+std::vector<int> order_of(std::size_t parameter_count, const std::vector<int>& wanted) {
   std::vector<int> order(parameter_count);
   std::iota(order.rbegin(), order.rend(), 0);
-  if (ready_order.empty()) return order;
-  if (!std::is_permutation(ready_order.begin(), ready_order.end(), order.begin(), order.end())) {
-    fail(ErrorKind::internal,
-         "the ready order is not a permutation of the " + std::to_string(parameter_count) + " parameters");
+  if (wanted.empty()) return order;
+  if (!std::is_permutation(wanted.begin(), wanted.end(), order.begin(), order.end())) {
+    fail(ErrorKind::usage,
+         "the order of gradients is not a permutation of the " + std::to_string(parameter_count) + " parameters",
+         "give plan_buckets the layout that was made for this module");
   }
-  return ready_order;
+  return wanted;
+}
+
+// Per position whether a bucket begins there; nothing where limits decide.
+std::vector<bool> begins_of(std::size_t parameter_count, const std::vector<int>& ends) {
+  if (ends.empty()) return {};
+  const bool rise = std::adjacent_find(ends.begin(), ends.end(), std::greater_equal<>()) == ends.end();
+  if (!rise || ends.front() < 1 || ends.back() != static_cast<int>(parameter_count)) {
+    fail(ErrorKind::usage,
+         "the ends of buckets do not rise to the number of parameters, " + std::to_string(parameter_count),
+         "give plan_buckets the layout that was made for this module");
+  }
+  std::vector<bool> begins(parameter_count + 1, false);
+  begins[0] = true;
+  for (const int end : ends) begins[static_cast<std::size_t>(end)] = true;
+  return begins;
 }
 
 std::int64_t common_element_bytes(const std::vector<ParameterInfo>& parameters) {
@@ -93,7 +110,7 @@ std::string readable_bytes(std::int64_t bytes) {
 }  // namespace
 
 BucketPlan plan_buckets(const std::vector<ParameterInfo>& parameters, BucketLimits limits, int shards,
-                        const std::vector<int>& ready_order) {
+                        const BucketLayout& layout) {
   if (shards < 1) fail(ErrorKind::internal, "buckets cannot be divided into " + std::to_string(shards) + " shards");
   BucketPlan plan{.buckets = {}, .shards = shards};
   if (parameters.empty()) return plan;
@@ -105,17 +122,21 @@ BucketPlan plan_buckets(const std::vector<ParameterInfo>& parameters, BucketLimi
     bucket.count = rounded_up(std::max<std::int64_t>(bucket.count, 1), kShardUnit * shards);
     plan.total_count = bucket.offset + bucket.count;
   };
-  for (const int index : layout_order(parameters.size(), ready_order)) {
+  const auto begins = begins_of(parameters.size(), layout.ends);
+  std::size_t position = 0;
+  for (const int index : order_of(parameters.size(), layout.order)) {
     const auto count = parameters[index].count;
     const auto padded = rounded_up(count, aligned);
     const auto limit = plan.buckets.size() > 1 ? limits.bytes : limits.first_bytes;
-    if (plan.buckets.empty() || (plan.buckets.back().count + padded) * element_bytes > limit) {
+    const bool is_full = plan.buckets.empty() || (plan.buckets.back().count + padded) * element_bytes > limit;
+    if (begins.empty() ? is_full : begins[position]) {
       close_last();
       plan.buckets.push_back({.offset = plan.total_count, .count = 0, .slots = {}});
     }
     auto& bucket = plan.buckets.back();
     bucket.slots.push_back({.parameter = index, .offset = bucket.offset + bucket.count, .count = count});
     bucket.count += padded;
+    ++position;
   }
   close_last();
   plan.hash = digest(plan, parameters);

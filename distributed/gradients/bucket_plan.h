@@ -46,12 +46,19 @@ struct BucketLimits {
   std::int64_t first_bytes = 1 << 20;  // of the first bucket: small, so that communication starts early
 };
 
-// Last parameter first (backward completes gradients in roughly that order), or by `ready_order` (indices, first
-// completed first) when given. A bucket is closed when the next gradient would exceed its limit; a larger one gets a
-// bucket of its own. The padding between parameters counts, that at a bucket's end does not. Throws Failure(internal)
-// when element sizes differ, ready_order is not a permutation, or shards < 1. No parameters: no buckets.
+// What somebody has decided beforehand (plan_from_probe.h).
+struct BucketLayout {
+  std::vector<int> order = {};  // parameters, first completed first; empty: last parameter first
+  std::vector<int> ends = {};   // per bucket one past its last position in `order`; empty: by BucketLimits
+};
+
+// Gradients in layout.order; left out, last parameter first: backward completes gradients in roughly that order.
+// Buckets end at layout.ends, or, left out, where the next gradient would exceed the limit; a larger one gets a bucket
+// of its own. The padding between parameters counts, that at a bucket's end does not. Throws Failure(usage) when
+// layout.order is not a permutation or layout.ends do not rise to the number of parameters, Failure(internal) when
+// element sizes differ or shards < 1. No parameters: no buckets.
 BucketPlan plan_buckets(const std::vector<ParameterInfo>& parameters, BucketLimits limits, int shards = 1,
-                        const std::vector<int>& ready_order = {});
+                        const BucketLayout& layout = {});
 
 // The elements of the flat buffer that shard `shard` of the bucket consists of.
 struct ElementRange {

@@ -45,25 +45,15 @@ class Hooks {
   const std::vector<at::Tensor>& tensors_;
 };
 
-ModuleTensors collect_equal_tensors(const torch::nn::Module& module, Communicator& communicator) {
-  auto tensors = collect_tensors(module);
-  const auto device = device_of(tensors);
-  agree(communicator, device, find_problem(tensors), {});
-  agree(communicator, device,
-        find_difference(text_of_rank0(communicator, device, tensors.layout), tensors.layout, communicator.rank()),
-        "build the same model on every rank");
-  return tensors;
-}
-
 BucketPlan make_equal_plan(const ModuleTensors& tensors, Communicator& communicator,
                            const DataParallelOptions& options) {
   auto plan = plan_buckets(tensors.infos, {options.bucket_bytes, options.first_bucket_bytes},
-                           options.shard_optimizer ? communicator.size() : 1);
+                           options.shard_optimizer ? communicator.size() : 1, options.layout);
   const auto hashes = gather_values(communicator, device_of(tensors), static_cast<std::int64_t>(plan.hash));
   for (int rank = 1; rank < communicator.size(); ++rank) {
     if (hashes[rank] == hashes[0]) continue;
     fail(ErrorKind::usage, "ranks 0 and " + std::to_string(rank) + " have planned different buckets",
-         "give every rank the same bucket_bytes, first_bucket_bytes and shard_optimizer");
+         "give every rank the same bucket_bytes, first_bucket_bytes, layout and shard_optimizer");
   }
   return plan;
 }

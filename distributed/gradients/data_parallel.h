@@ -28,6 +28,9 @@ struct DataParallelOptions {
   bool shard_optimizer = false;
   // How gradients travel (bucket_reduction.h). Left out: as they are.
   MakeReduction reduction = {};
+  // Order and ends of buckets, equal on all ranks: from plan_from_probe(), or your own. Left out: last parameter first,
+  // in buckets of bucket_bytes. Checkpoints know nothing of it.
+  BucketLayout layout = {};
 };
 
 // Where the time of the last synchronised backward went, for this rank.

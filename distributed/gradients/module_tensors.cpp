@@ -7,6 +7,7 @@
 #include <unordered_set>
 
 #include "lockstep/core/error.h"
+#include "lockstep/distributed/gradients/agreement.h"
 
 namespace lockstep {
 namespace {
@@ -87,6 +88,16 @@ std::string find_difference(const std::string& layout_of_rank0, const std::strin
     return "the ranks have different modules: " + (more_expected ? expected : "nothing more") + " on rank 0, " +
            (more_own ? own : "nothing more") + " on rank " + std::to_string(rank);
   }
+}
+
+ModuleTensors collect_equal_tensors(const torch::nn::Module& module, Communicator& communicator) {
+  auto tensors = collect_tensors(module);
+  const auto device = device_of(tensors);
+  agree(communicator, device, find_problem(tensors), {});
+  agree(communicator, device,
+        find_difference(text_of_rank0(communicator, device, tensors.layout), tensors.layout, communicator.rank()),
+        "build the same model on every rank");
+  return tensors;
 }
 
 at::Device device_of(const ModuleTensors& tensors) {

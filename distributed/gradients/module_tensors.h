@@ -34,6 +34,10 @@ std::string find_problem(const ModuleTensors& tensors);
 // The first line in which two layouts differ, as a sentence with both values and ranks, or "".
 std::string find_difference(const std::string& layout_of_rank0, const std::string& layout, int rank);
 
+// Collective: collect_tensors, once all ranks have found that nothing makes training impossible and that their modules
+// are alike. Throws Failure(usage) on every rank.
+ModuleTensors collect_equal_tensors(const torch::nn::Module& module, Communicator& communicator);
+
 // Where messages and buffers of this module live; the CPU when it has no trainable parameter.
 at::Device device_of(const ModuleTensors& tensors);
 

@@ -22,6 +22,17 @@ template <> std::string OptionValue<Accumulation>::parse(const std::string&, Acc
 template <> std::vector<std::string> OptionValue<Accumulation>::format(const Accumulation&);
 // clang-format on
 
+// MiB of gradients that travel in one all_reduce: a number; or buckets planned from what is measured at the start
+// (gradients/plan_from_probe.h).
+struct BucketSize {
+  double mb = 25;
+  bool automatic = false;
+};
+// clang-format off
+template <> std::string OptionValue<BucketSize>::parse(const std::string&, BucketSize&);
+template <> std::vector<std::string> OptionValue<BucketSize>::format(const BucketSize&);
+// clang-format on
+
 // Defaults are those of PyTorch's CIFAR-10 tutorial: batches of 4, SGD with learning rate 0.001 and momentum 0.9, two
 // epochs, the mean loss of every 2,000 mini-batches.
 struct TrainConfig {
@@ -75,7 +86,7 @@ struct TrainConfig {
   int threads = 1;
   std::string communicator = "auto";
   bool sync_batch_norm = false;   // statistics of batch normalisation over the samples of all ranks
-  double bucket_mb = 25;          // MiB of gradients that travel in one all_reduce
+  BucketSize bucket_mb;           // gradients that travel in one all_reduce
   bool shard_optimizer = false;   // ZeRO-1
   std::string compress = "none";  // how gradients travel: none, bf16, fp16, powersgd
   std::int64_t powersgd_rank = 4;

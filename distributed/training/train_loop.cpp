@@ -5,7 +5,6 @@
 #include <cmath>
 #include <cstdio>
 
-#include "lockstep/distributed/gradients/power_sgd.h"
 #include "lockstep/distributed/gradients/replica_check.h"
 #include "lockstep/distributed/session/versions.h"
 #include "lockstep/distributed/training/chosen_optimizer.h"
@@ -34,15 +33,6 @@ std::filesystem::path outputs_of(Session& session) {
   return session.rank() == 0 ? session.run().outputs_directory() : std::filesystem::path();
 }
 
-DataParallelOptions parallel_options(const TrainConfig& config) {
-  DataParallelOptions options{.bucket_bytes = static_cast<std::int64_t>(config.bucket_mb * (1 << 20)),
-                              .shard_optimizer = config.shard_optimizer};
-  if (config.compress == "bf16") options.reduction = reduce_in_16_bits(at::kBFloat16);
-  if (config.compress == "fp16") options.reduction = reduce_in_16_bits(at::kHalf);
-  if (config.compress == "powersgd") options.reduction = reduce_by_power_sgd({.rank = config.powersgd_rank});
-  return options;
-}
-
 GuardOptions guard_options(const TrainConfig& config) {
   GuardOptions options{config.clip_norm, config.skip_outliers, config.outlier_window, {}};
   if (config.precision == "fp16") options.loss_scale = LossScalerOptions{.initial = config.loss_scale.value_or(65536)};
@@ -58,7 +48,8 @@ TrainLoop::TrainLoop(Session& session, const TrainConfig& config, TrainingTask t
       config_(config),
       task_(std::move(task)),
       store_(outputs_of(session) / "checkpoints"),
-      model_(task_.module, session.communicator(), parallel_options(config)),
+      buckets_(choose_buckets(session, config, task_.module, task_.forward, task_.train)),
+      model_(task_.module, session.communicator(), buckets_.options),
       optimizer_(session.agree([&] { return make_optimizer(config_, model_); })),
       guard_(guard_options(config)),
       train_step_({task_.forward, model_, *optimizer_, task_.train, meter_, session.device(), config.precision,
@@ -124,7 +115,8 @@ void TrainLoop::announce() {
                  " when the training began: " +
                  (length_.by_samples ? "epochs and schedule go on by samples" : "--steps and schedule go on by steps"));
   report_.line(grouped(length_.total_steps) + " steps, " + grouped(cut_.steps()) + " per epoch, of " +
-               grouped(cut_.step_samples()) + " samples; " + describe(model_.plan(), model_.parameters()));
+               grouped(cut_.step_samples()) + " samples; " + describe(model_.plan(), model_.parameters()) +
+               (buckets_.origin.empty() ? "" : "; " + buckets_.origin));
   if (!resumed_from_.empty() && step_ >= length_.total_steps)
     report_.line("the checkpoint is at step " + grouped(step_) + " already, " + length_given(config_, step_) +
                  ": nothing to do but test it and write the model");

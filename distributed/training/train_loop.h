@@ -16,6 +16,7 @@
 #include "lockstep/distributed/optimizer/optimizer.h"
 #include "lockstep/distributed/optimizer/weight_average.h"
 #include "lockstep/distributed/session/session.h"
+#include "lockstep/distributed/training/chosen_buckets.h"
 #include "lockstep/distributed/training/evaluation.h"
 #include "lockstep/distributed/training/fault_injection.h"
 #include "lockstep/distributed/training/loss_meter.h"
@@ -78,6 +79,7 @@ class TrainLoop {
   TrainingTask task_;
   CheckpointStore store_;
   FolderLock lock_;  // of store_; rank 0's
+  const ChosenBuckets buckets_;
   DataParallel model_;
   std::unique_ptr<Optimizer> optimizer_;
   GradientGuard guard_;

@@ -124,8 +124,9 @@ void add_machine(OptionTable<TrainConfig>& table) {
       "resnets, vit_small, gpt2: keep activations between blocks alone, compute the rest twice; the same numbers");
   table.add("communicator", &TrainConfig::communicator, "NAME", "auto, self, mpi, shm, hierarchical or nccl",
             one_of({"auto", "self", "mpi", "shm", "hierarchical", "nccl"}));
-  table.add("bucket-mb", &TrainConfig::bucket_mb, "X",
-            "MiB of gradients per all_reduce; may change the last bits of a result", above(0.0));
+  table.add("bucket-mb", &TrainConfig::bucket_mb, "X|auto",
+            "MiB of gradients per all_reduce; auto: planned from its measured cost and the order of a first backward, "
+            "not with --deterministic; between nodes either may change the last bits of a result");
   table.add("sync-batch-norm", &TrainConfig::sync_batch_norm, "",
             "resnets: batch normalisation over the samples of all ranks, as one rank with all of them would do");
   table.add("shard-optimizer", &TrainConfig::shard_optimizer, "",
@@ -186,6 +187,19 @@ std::string OptionValue<Accumulation>::parse(const std::string& text, Accumulati
 template <>
 std::vector<std::string> OptionValue<Accumulation>::format(const Accumulation& value) {
   return {value.automatic ? "auto" : std::to_string(value.count)};
+}
+
+template <>
+std::string OptionValue<BucketSize>::parse(const std::string& text, BucketSize& value) {
+  value = {.automatic = text == "auto"};
+  if (value.automatic) return {};
+  if (auto wrong = OptionValue<double>::parse(text, value.mb); !wrong.empty()) return wrong + ", nor auto";
+  return above(0.0)(value.mb);
+}
+
+template <>
+std::vector<std::string> OptionValue<BucketSize>::format(const BucketSize& value) {
+  return value.automatic ? std::vector<std::string>{"auto"} : OptionValue<double>::format(value.mb);
 }
 
 const OptionTable<TrainConfig>& train_options() {

@@ -7,7 +7,7 @@
 #include <optional>
 #include <utility>
 
-#include "lockstep/distributed/training/generators.h"
+#include "lockstep/distributed/gradients/generators.h"
 #include "lockstep/distributed/training/micro_batch_search.h"
 #include "lockstep/distributed/training/precision.h"
 

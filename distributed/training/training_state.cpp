@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "lockstep/distributed/checkpoint/checkpoint_description.h"
-#include "lockstep/distributed/training/generators.h"
+#include "lockstep/distributed/gradients/generators.h"
 
 namespace lockstep {
 namespace {

@@ -59,6 +59,27 @@ def check_every_optimizer_goes_on_with_the_same_bits(program):
             equal(sorted(set(broken.scalars()["train/loss"])), whole.scalars()["train/loss"], f"losses by {name}")
 
 
+# On one node the bits do not depend on which gradients travel together, and checkpoints know nothing of it.
+def check_a_checkpoint_goes_on_with_other_buckets(program):
+    options = ["--data", SMALL, "--model", "mlp", "--batch-size", "16", "--clip-norm", "1", "--steps", "30",
+               "--checkpoint-every", "5"]
+    with Folder(program) as whole, Folder(program) as broken:
+        truth = whole.summary(*options)
+        cache = {"LOCKSTEP_CACHE": str(broken.path / "cache")}
+        kill = {"LOCKSTEP_FAULT": "rank=1:step=13:kind=kill"}
+        result = broken.train(*options, "--bucket-mb", "auto", environment={**cache, **kill})
+        check(result.code != 0, f"the fault did not end the job\n{result.output}")
+        check("the order of the first backward" in result.output, result.output)
+        result = broken.train(*options, "--bucket-mb", "0.05", "--shard-optimizer", "--resume", "auto",
+                              environment={"LOCKSTEP_FAULT": "rank=0:step=22:kind=kill"})
+        check("buckets, " in result.output, f"one bucket shows nothing\n{result.output}")
+        resumed = broken.summary(*options, "--bucket-mb", "auto", "--resume", "auto", environment=cache)
+        check("step_" in resumed["resumed_from"], resumed["resumed_from"])
+        equal(resumed["weights_sha256"], truth["weights_sha256"], "weights")
+        text = broken.train(*options, "--bucket-mb", "auto", "--deterministic", "--outputs", "again").output
+        check("buckets by size, as --deterministic asks for" in text, text)
+
+
 def compare_metrics(found, truth):
     # TensorBoard's Python reader keeps both points when the last step of one file is the first of the next: a set.
     for tag in ("train/loss", "train/learning_rate", "eval/loss", "eval/accuracy"):

@@ -50,7 +50,7 @@ TEST(BucketPlan, EveryParameterHasOneAlignedPlace) {
     for (std::size_t i = 0; i < order.size(); ++i) order[i] = static_cast<int>(i);
     std::shuffle(order.begin(), order.end(), random);
     const int shards = 1 + static_cast<int>(random() % 5);
-    const auto plan = plan_buckets(parameters, {limit, first_limit}, shards, order);
+    const auto plan = plan_buckets(parameters, {limit, first_limit}, shards, {.order = order});
 
     EXPECT_EQ(parameters_in_order(plan), order);
     std::int64_t end = 0;
@@ -81,8 +81,9 @@ TEST(BucketPlan, ShardsHoldEverythingOnce) {
     std::vector<ParameterInfo> parameters(1 + random() % 20);
     for (auto& parameter : parameters) parameter = {"p", static_cast<std::int64_t>(random() % 9000), 4};
     const int shards = 1 + static_cast<int>(random() % 4);
-    const auto plan = plan_buckets(parameters, {static_cast<std::int64_t>(1 + random() % 60000), static_cast<std::int64_t>(1 + random() % 9000)},
-                                   shards);
+    const auto plan = plan_buckets(
+        parameters, {static_cast<std::int64_t>(1 + random() % 60000), static_cast<std::int64_t>(1 + random() % 9000)},
+        shards);
     std::vector<int> owners(static_cast<std::size_t>(plan.total_count));
     for (int shard = 0; shard < shards; ++shard) {
       std::vector<bool> mine(owners.size());
@@ -125,6 +126,17 @@ TEST(BucketPlan, LimitsDecideTheBuckets) {
   EXPECT_EQ(sizes(1 << 30, 1 << 30), (std::vector<std::size_t>{4}));
 }
 
+TEST(BucketPlan, ALayoutDecidesOrderAndEnds) {
+  const std::vector<ParameterInfo> parameters = {{"a", 16}, {"b", 16}, {"c", 16}, {"d", 16}};
+  const auto plan = plan_buckets(parameters, {1, 1}, 1, {.order = {1, 3, 0, 2}, .ends = {1, 4}});
+  EXPECT_EQ(parameters_in_order(plan), (std::vector<int>{1, 3, 0, 2}));
+  ASSERT_EQ(plan.buckets.size(), 2u);
+  EXPECT_EQ(plan.buckets[0].slots.size(), 1u);
+  EXPECT_EQ(plan.buckets[1].slots.size(), 3u);
+  EXPECT_EQ(plan.buckets[1].offset, kShardUnit);
+  EXPECT_EQ(parameters_in_order(plan_buckets(parameters, {1, 1}, 1, {.ends = {4}})), (std::vector<int>{3, 2, 1, 0}));
+}
+
 TEST(BucketPlan, HashTellsPlansApart) {
   const auto parameters = tutorial_network();
   const auto hash = [&](std::int64_t limit) { return plan_buckets(parameters, {limit, 50'000}).hash; };
@@ -141,8 +153,10 @@ TEST(BucketPlan, HashTellsPlansApart) {
 
 TEST(BucketPlan, RefusesWhatWouldLeaveParametersUntrained) {
   const std::vector<ParameterInfo> two = {{"a", 1}, {"b", 1}};
-  EXPECT_THROW(plan_buckets(two, {1, 1}, 1, {0, 0}), Failure);
-  EXPECT_THROW(plan_buckets(two, {1, 1}, 1, {0}), Failure);
+  EXPECT_THROW(plan_buckets(two, {1, 1}, 1, {.order = {0, 0}}), Failure);
+  EXPECT_THROW(plan_buckets(two, {1, 1}, 1, {.order = {0}}), Failure);
+  for (const std::vector<int>& ends : {std::vector<int>{1}, {3}, {1, 1, 2}, {0, 2}, {-1, 2}, {2, 1}, {1, 2, 2}})
+    EXPECT_THROW(plan_buckets(two, {1, 1}, 1, {.ends = ends}), Failure);
   EXPECT_THROW(plan_buckets({{"a", 1, 4}, {"b", 1, 8}}, {1, 1}), Failure);
 }
 

@@ -102,6 +102,16 @@ TEST(TrainConfig, TheCommandLineWinsOverTheFile) {
   EXPECT_TRUE(config.nesterov);
 }
 
+TEST(TrainConfig, BucketsHaveASizeOrAreMeasured) {
+  EXPECT_FALSE(parse_train_config({}).value().bucket_mb.automatic);
+  EXPECT_EQ(parse_train_config({"--bucket-mb", "0.5"}).value().bucket_mb.mb, 0.5);
+  const auto measured = parse_train_config({"--bucket-mb", "auto"}).value();
+  EXPECT_TRUE(measured.bucket_mb.automatic);
+  EXPECT_EQ(measured.bucket_mb.mb, 25);
+  EXPECT_NE(refusal({"--bucket-mb", "0"}).what.find("greater than 0"), std::string::npos);
+  EXPECT_NE(refusal({"--bucket-mb", "some"}).what.find("nor auto"), std::string::npos);
+}
+
 TEST(TrainConfig, RefusalsNameTheOptionAndWhatIsKnown) {
   EXPECT_NE(refusal({"--learning-rat", "1"}).what.find("learning-rate"), std::string::npos);
   EXPECT_NE(refusal({"--optimizer", "sdg"}).what.find("did you mean sgd"), std::string::npos);

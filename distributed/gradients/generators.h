@@ -5,7 +5,7 @@
 
 #include <cstdint>
 
-#include "lockstep/distributed/checkpoint/state_dict.h"
+#include "lockstep/distributed/gradients/named_tensors.h"
 
 namespace lockstep {
 

@@ -1,4 +1,4 @@
-#include "lockstep/distributed/training/generators.h"
+#include "lockstep/distributed/gradients/generators.h"
 
 #include <ATen/Context.h>
 
