@@ -4,6 +4,8 @@
 //   parallel   all ranks train together: gradients are averaged
 //   together   all ranks train at once, each a copy of its own: the same load on the machine, no communication
 //   alone      rank 0 trains its copy, the others sleep
+//   planned    as parallel, with buckets from plan_from_probe()
+//   buckets:X  as parallel, with buckets of X MiB, the first one too
 //   bare       rank 0 trains by hand: the same model and the same update without DataParallel; the others sleep
 //
 //   mpirun -n 2 --bind-to core engine_step WORKLOAD BATCH [--phases parallel,together,alone,bare] [--rounds 5]
@@ -30,6 +32,7 @@
 #include "lockstep/core/error.h"
 #include "lockstep/distributed/communicator/make_communicator.h"
 #include "lockstep/distributed/communicator/self_communicator.h"
+#include "lockstep/distributed/gradients/plan_from_probe.h"
 #include "trainers.h"
 
 namespace {
@@ -94,6 +97,13 @@ class Measurement {
     for (const auto& phase : settings_.phases) {
       if (phase == "parallel") {
         trainers_[phase] = std::make_unique<LockstepTrainer>(workload(), *communicator_);
+      } else if (phase == "planned") {
+        trainers_[phase] = planned_trainer();
+      } else if (is_sized(phase)) {
+        const auto bytes = static_cast<std::int64_t>(std::stod(phase.substr(phase.find(':') + 1)) * (1 << 20));
+        trainers_[phase] = std::make_unique<LockstepTrainer>(
+            workload(), *communicator_,
+            lockstep::DataParallelOptions{.bucket_bytes = bytes, .first_bucket_bytes = bytes});
       } else if (phase == "together" || phase == "alone") {
         if (!copy_) copy_ = std::make_shared<LockstepTrainer>(workload(), self_);
         trainers_[phase] = copy_;
@@ -129,11 +139,36 @@ class Measurement {
  private:
   Workload workload() const { return make_workload(settings_.workload, settings_.batch, rank_); }
 
+  static bool is_sized(const std::string& phase) { return phase.starts_with("buckets:"); }
+  // All ranks take part.
+  static bool is_common(const std::string& phase) {
+    return phase == "parallel" || phase == "planned" || phase == "together" || is_sized(phase);
+  }
+
+  std::unique_ptr<Trainer> planned_trainer() const {
+    Workload planned = workload();
+    const LabelledBatch& batch = planned.batches[0];
+    const std::int64_t samples = std::min<std::int64_t>(2, batch.input.size(0));
+    const LabelledBatch few{batch.input.narrow(0, 0, samples), batch.target.narrow(0, 0, samples)};
+    const double begin = now();
+    const auto probed =
+        lockstep::plan_from_probe(*planned.module, *communicator_,
+                                  {.backward = [&] { planned.loss(few).backward(); },
+                                   .time_factor = static_cast<double>(settings_.batch) / static_cast<double>(samples)});
+    const double seconds = now() - begin;
+    auto trainer = std::make_unique<LockstepTrainer>(std::move(planned), *communicator_,
+                                                     lockstep::DataParallelOptions{.layout = probed.layout});
+    if (rank_ == 0)
+      std::fprintf(stderr, "%zu buckets, %s, in %.1f ms\n", trainer->plan().buckets.size(), probed.origin.c_str(),
+                   1e3 * seconds);
+    return trainer;
+  }
+
   // Of the slowest rank that takes part.
   Seconds measure(const std::string& phase, int steps) {
     double medians[3] = {0, 0, 0};
     MPI_Barrier(MPI_COMM_WORLD);
-    if (rank_ == 0 || phase == "parallel" || phase == "together") {
+    if (rank_ == 0 || is_common(phase)) {
       Trainer& trainer = *trainers_.at(phase);
       for (int i = 0; i < 2; ++i) trainer.step();  // the caches are the other phases'
       std::vector<double> seconds, processor, exposed;

@@ -27,12 +27,13 @@ class Trainer {
 // The step of README.md: DataParallel and FusedSgd.
 class LockstepTrainer : public Trainer {
  public:
-  LockstepTrainer(Workload workload, lockstep::Communicator& communicator)
+  LockstepTrainer(Workload workload, lockstep::Communicator& communicator, lockstep::DataParallelOptions options = {})
       : Trainer(std::move(workload)),
-        model_(*workload_.module, communicator),
+        model_(*workload_.module, communicator, std::move(options)),
         optimizer_(model_, {.learning_rate = kLearningRate, .momentum = kMomentum}) {}
   float step() override;
   double exposed_seconds() const override { return model_.last_sync().exposed_seconds; }
+  const lockstep::BucketPlan& plan() const { return model_.plan(); }
 
  private:
   lockstep::DataParallel model_;
