@@ -85,6 +85,7 @@ void add_environment(LaunchPlan& plan, const Estimator& estimator, const LocalMa
     const bool by_mpirun = plan.launch_argv.front() == machine.mpirun;
     if (by_mpirun) note(warnings, "running as root: Open MPI is told to allow it");
   }
+  if (!machine.python_modules.empty()) plan.prepended["PYTHONPATH"] = machine.python_modules;  // import lockstep
   plan.inherited = kInherited;
   for (const auto& [name, value] : estimator.environment_variables) {
     if (is_secret_name(name))

@@ -42,6 +42,7 @@ struct LocalMachine {
   std::string lockstep = {};         // absolute path of this program: starts the ranks; "" when not found
   std::string python = {};           // absolute path of python3 (a virtual environment's first), or ""
   std::string bash = {};             // absolute path, or ""
+  std::string python_modules = {};   // absolute path of the folder of lockstep.py, or ""
   std::string omp_num_threads = {};  // OMP_NUM_THREADS of the submitter, or ""
 };
 LocalMachine probe_local_machine();

@@ -103,6 +103,16 @@ std::string lockstep_program() {
   return beside ? beside->string() : on_path("lockstep");
 }
 
+// Where lockstep.py lies: in an installation, or in a build folder.
+std::string python_modules(const fs::path& lockstep) {
+  for (const char* folder : {"share/lockstep/python", "python"}) {
+    const fs::path modules = lockstep.parent_path().parent_path() / folder;
+    std::error_code ignored;
+    if (!lockstep.empty() && fs::exists(modules / "lockstep.py", ignored)) return modules.string();
+  }
+  return {};
+}
+
 }  // namespace
 
 int usable_cores() {
@@ -120,6 +130,7 @@ LocalMachine probe_local_machine() {
   machine.mpi_version = mpi_version(machine.mpirun);
   machine.lockstep = lockstep_program();
   machine.python = on_path("python3");
+  machine.python_modules = python_modules(machine.lockstep);
   machine.bash = on_path("bash");
   if (const char* threads = std::getenv("OMP_NUM_THREADS")) machine.omp_num_threads = threads;
   return machine;
