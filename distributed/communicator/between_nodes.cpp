@@ -11,6 +11,8 @@
 namespace lockstep {
 namespace {
 
+constexpr int kTag = 0;  // messages between two nodes stay in their order, which is that of the slices
+
 // A slice that goes whole to every node needs one exchange instead of two, and each node sends (n - 1) of it instead of
 // 2 (n - 1) / n: so many bytes more are worth the latency that it saves. Between two nodes there are none more.
 constexpr std::int64_t worth_an_exchange = std::int64_t{32} << 10;
@@ -27,8 +29,9 @@ enum class Step : std::uint8_t {
 
 struct Exchange {
   Step step = Step::free;
-  bool spreads = false;  // after combining: the result goes to all nodes
-  MPI_Request request = MPI_REQUEST_NULL;
+  bool spreads = false;   // after combining: the result goes to all nodes
+  bool in_place = false;  // this node's own values are where the result goes, not among the incoming ones
+  std::vector<MPI_Request> requests;
   Buffer slice;   // of an all_reduce: all of it
   Buffer result;  // where the combined values go
   ReduceOp op = ReduceOp::sum;
@@ -58,6 +61,7 @@ class MpiBetweenNodes final : public BetweenNodes {
     exchange.op = op;
     exchange.scale = scale;
     exchange.spreads = extra_bytes(bytes_of(slice), nodes()) > worth_an_exchange;
+    exchange.in_place = !exchange.spreads;
     exchange.step = Step::combining;
     if (exchange.spreads) {
       send_pieces(exchange);
@@ -82,14 +86,14 @@ class MpiBetweenNodes final : public BetweenNodes {
     exchange.result = output;
     exchange.op = op;
     exchange.scale = scale;
-    exchange.spreads = false;
+    exchange.spreads = exchange.in_place = false;
     exchange.step = Step::combining;
     exchange.incoming.resize(exchange.outgoing.size());
     const int count = static_cast<int>(output.count);
     const MPI_Datatype type = mpi_type(output.type);
     const auto lock = lock_mpi();
     check_mpi(MPI_Ialltoall(exchange.outgoing.data(), count, type, exchange.incoming.data(), count, type, column_.get(),
-                            &exchange.request),
+                            new_request(exchange)),
               "MPI_Ialltoall");
   }
 
@@ -100,7 +104,7 @@ class MpiBetweenNodes final : public BetweenNodes {
     const int count = static_cast<int>(input.count);
     const MPI_Datatype type = mpi_type(input.type);
     const auto lock = lock_mpi();
-    check_mpi(MPI_Iallgather(input.data, count, type, output, count, type, column_.get(), &exchange.request),
+    check_mpi(MPI_Iallgather(input.data, count, type, output, count, type, column_.get(), new_request(exchange)),
               "MPI_Iallgather");
     return ticket;
   }
@@ -155,20 +159,30 @@ class MpiBetweenNodes final : public BetweenNodes {
     const auto lock = lock_mpi();
     check_mpi(MPI_Ialltoallv(slice.data, exchange.send_counts.data(), exchange.send_places.data(), type,
                              exchange.incoming.data(), exchange.receive_counts.data(), exchange.receive_places.data(),
-                             type, column_.get(), &exchange.request),
+                             type, column_.get(), new_request(exchange)),
               "MPI_Ialltoallv");
   }
 
+  // Message by message: MPI's non-blocking all_gather takes longer to set up. This node's own values stay where they
+  // are.
   void send_whole(Exchange& exchange) {
     const Buffer& slice = exchange.slice;
     exchange.result = slice;
-    exchange.incoming.resize(static_cast<std::size_t>(bytes_of(slice) * nodes()));
+    const std::int64_t bytes = bytes_of(slice);
+    exchange.incoming.resize(static_cast<std::size_t>(bytes * nodes()));
     const int count = static_cast<int>(slice.count);
     const MPI_Datatype type = mpi_type(slice.type);
     const auto lock = lock_mpi();
-    check_mpi(MPI_Iallgather(slice.data, count, type, exchange.incoming.data(), count, type, column_.get(),
-                             &exchange.request),
-              "MPI_Iallgather");
+    for (int node = 0; node < nodes(); ++node) {
+      if (node == column_.rank()) continue;
+      check_mpi(MPI_Irecv(exchange.incoming.data() + node * bytes, count, type, node, kTag, column_.get(),
+                          new_request(exchange)),
+                "MPI_Irecv");
+    }
+    for (int node = 0; node < nodes(); ++node) {
+      if (node == column_.rank()) continue;
+      check_mpi(MPI_Isend(slice.data, count, type, node, kTag, column_.get(), new_request(exchange)), "MPI_Isend");
+    }
   }
 
   // The second exchanges of large slices. In the order of the first ones, whichever of those completes earlier: MPI
@@ -186,25 +200,30 @@ class MpiBetweenNodes final : public BetweenNodes {
   void spread(Exchange& exchange) {
     exchange.step = Step::spreading;
     const auto lock = lock_mpi();
-    check_mpi(
-        MPI_Iallgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, exchange.slice.data, exchange.send_counts.data(),
-                        exchange.send_places.data(), mpi_type(exchange.slice.type), spread_.get(), &exchange.request),
-        "MPI_Iallgatherv");
+    check_mpi(MPI_Iallgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, exchange.slice.data, exchange.send_counts.data(),
+                              exchange.send_places.data(), mpi_type(exchange.slice.type), spread_.get(),
+                              new_request(exchange)),
+              "MPI_Iallgatherv");
   }
+
+  static MPI_Request* new_request(Exchange& exchange) { return &exchange.requests.emplace_back(MPI_REQUEST_NULL); }
 
   bool has_arrived(Exchange& exchange) {
     const auto lock = lock_mpi();
     int complete = 0;
-    check_mpi(MPI_Test(&exchange.request, &complete, MPI_STATUS_IGNORE), "MPI_Test");
+    check_mpi(MPI_Testall(static_cast<int>(exchange.requests.size()), exchange.requests.data(), &complete,
+                          MPI_STATUSES_IGNORE),
+              "MPI_Testall");
+    if (complete != 0) exchange.requests.clear();
     return complete != 0;
   }
 
   void combine(const Exchange& exchange) {
     const std::int64_t bytes = bytes_of(exchange.result);
-    for (std::size_t node = 0; node < inputs_.size(); ++node) {
+    for (std::size_t node = 0; node < inputs_.size(); ++node)
       inputs_[node] = exchange.incoming.data() + static_cast<std::int64_t>(node) * bytes;
-    }
     auto* const result = static_cast<std::byte*>(exchange.result.data);
+    if (exchange.in_place) inputs_[static_cast<std::size_t>(column_.rank())] = result;
     reduce(exchange.result.type, exchange.op, exchange.scale, inputs_, {&result, 1}, exchange.result.count);
   }
 

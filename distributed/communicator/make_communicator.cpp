@@ -45,9 +45,9 @@ std::unique_ptr<SharedMemoryCommunicator> make_shared_memory(Placement& placemen
   if (!placement.one_node()) {
     const int local = placement.node.rank(), owners = placement.layout.smallest();
     shared.world = MpiComm::duplicate(placement.world.get());
-    // Slices that are worth a journey between nodes; and a cache line of every rank's part.
-    shared.staging.chunk_bytes =
-        std::max<std::int64_t>(std::min(owners, 8) * (std::int64_t{256} << 10), placement.world.size() * 64);
+    // Slices that are worth a journey between nodes, also for a rank that is alone on its node; and a cache line of
+    // every rank's part.
+    shared.staging.chunk_bytes = std::max<std::int64_t>(std::int64_t{4} << 20, placement.world.size() * 64);
     MpiComm column = MpiComm::split(placement.world.get(), std::min(local, owners), placement.layout.node);
     if (local < owners) shared.between = make_mpi_between_nodes(std::move(column));
   }
