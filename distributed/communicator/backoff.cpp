@@ -7,7 +7,7 @@
 
 namespace lockstep {
 
-void Backoff::pause() {
+void Backoff::pause(Nap* nap) {
   constexpr std::uint32_t looks_per_clock = 16;  // reading the clock costs as much as several looks
   if (looks_ == 0) start_ = Clock::now();
   if (++looks_ % looks_per_clock == 0 || waited_ >= spin_) {
@@ -18,7 +18,12 @@ void Backoff::pause() {
   } else if (waited_ < yield_until_) {
     sched_yield();
   } else {
-    std::this_thread::sleep_for(std::min<std::chrono::microseconds>(waited_ / 16, std::chrono::microseconds(500)));
+    const auto limit = std::min<std::chrono::microseconds>(waited_ / 16, std::chrono::microseconds(500));
+    if (nap != nullptr) {
+      nap->sleep(limit);
+    } else {
+      std::this_thread::sleep_for(limit);
+    }
   }
 }
 

@@ -4,6 +4,8 @@
 #include <chrono>
 #include <cstdint>
 
+#include "lockstep/distributed/communicator/bell.h"
+
 namespace lockstep {
 
 // Tells the core that this is a spin loop.
@@ -16,13 +18,16 @@ inline void cpu_relax() {
 }
 
 // Call pause() after every look that found nothing: it spins for some microseconds, then yields the core, then sleeps
-// for at most a sixteenth of the time waited so far, so that no wait becomes much longer by it.
+// for at most a sixteenth of the time waited so far, so that no wait becomes much longer by it. A bell ends the sleep
+// earlier: make a Nap before the look when sleeps() says so.
 class Backoff {
  public:
   // crowded: more ranks than cores here, the peer may need this very core to run.
   explicit Backoff(bool crowded) : spin_(crowded ? 2 : 50), yield_until_(crowded ? 200 : 2000) {}
 
-  void pause();
+  void pause(Nap* nap = nullptr);  // null: only time ends the sleep
+  // Whether the next pause() sleeps, as far as the last one saw.
+  bool sleeps() const { return waited_ >= yield_until_; }
   // Since the first pause(), as the last one saw it.
   std::chrono::microseconds waited() const { return waited_; }
   // The same, exactly; 0 when there was none.

@@ -131,6 +131,8 @@ void ProgressEngine::wait_until_done(EngineOperation& operation, double limit_se
   const WaitClock clock{backoff, statistics_.waited_seconds};
   double next_look = kQuietSeconds;
   while (true) {
+    std::optional<Nap> nap;
+    if (backoff.sleeps()) nap.emplace(operation.bell());
     std::unique_lock lock(mutex_, std::defer_lock);
     // With a thread at work the lock may be held for the length of a reduction; watch for the end of it instead.
     if (!options_.thread || lock.try_lock()) {
@@ -142,7 +144,7 @@ void ProgressEngine::wait_until_done(EngineOperation& operation, double limit_se
     }
     if (operation.complete()) return;
     push_others();
-    backoff.pause();
+    backoff.pause(nap ? &*nap : nullptr);
     const double waited = std::chrono::duration<double>(backoff.waited()).count();
     if (waited > kUninterruptedSeconds) throw_if_interrupted();
     if (waited > limit_seconds) fail_timeout(operation, waited);
@@ -223,6 +225,8 @@ void ProgressEngine::run_thread() {
     Backoff backoff(options_.crowded);
     while (!closed_ && !failure_ && !queue_.empty()) {
       const std::size_t before = queue_.size();
+      std::optional<Nap> nap;
+      if (backoff.sleeps()) nap.emplace(queue_.front()->bell());
       try {
         push(lock);
       } catch (const Failure&) {  // kept in failure_: whoever waits throws it
@@ -230,7 +234,7 @@ void ProgressEngine::run_thread() {
       }
       if (queue_.size() != before) backoff = Backoff(options_.crowded);
       lock.unlock();
-      backoff.pause();
+      backoff.pause(nap ? &*nap : nullptr);
       lock.lock();
     }
   }

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "lockstep/core/error.h"
+#include "lockstep/distributed/communicator/bell.h"
 #include "lockstep/distributed/communicator/communicator.h"
 #include "lockstep/distributed/communicator/operation.h"
 #include "lockstep/distributed/communicator/progress_registry.h"
@@ -49,6 +50,8 @@ class EngineOperation : public Operation {
   virtual std::string description() const = 0;
   // For the message of a timeout: "ranks 1, 3 have not arrived"; empty where the backend cannot know.
   virtual std::string waiting_for() const = 0;
+  // What peers ring when they have done something that this operation may wait for; null where they cannot.
+  virtual Bell* bell() { return nullptr; }
 
  protected:
   void reach(Stage stage) { stage_.store(stage, std::memory_order_release); }

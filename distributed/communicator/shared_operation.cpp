@@ -47,6 +47,7 @@ bool SharedOperation::announce() {
     std::memcpy(slot.payload, contribution().data, static_cast<std::size_t>(bytes_of(contribution())));
   }
   slot.stamp.store(sequence_, std::memory_order_release);
+  region_.wake_others();
   return true;
 }
 

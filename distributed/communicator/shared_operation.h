@@ -40,6 +40,7 @@ class SharedOperation final : public EngineOperation {
   void advance(Stage limit) override;
   std::string description() const override { return describe(call_, sequence_); }
   std::string waiting_for() const override;
+  Bell* bell() override { return &region_.own_bell(); }
 
  private:
   // How the data gets to the other ranks; the same on all ranks.

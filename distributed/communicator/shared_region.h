@@ -10,6 +10,7 @@
 #include <optional>
 #include <vector>
 
+#include "lockstep/distributed/communicator/bell.h"
 #include "lockstep/distributed/communicator/call.h"
 #include "lockstep/distributed/communicator/node_memory.h"
 
@@ -53,6 +54,7 @@ enum class Progress : std::uint8_t {
 struct Board {
   static constexpr std::uint64_t slot_count = 16;
   std::array<Counter, 4> counters;  // by Progress
+  Bell bell;                        // the owner's
   std::array<Slot, slot_count> slots;
 };
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
@@ -83,7 +85,17 @@ class SharedRegion {
            static_cast<std::int64_t>(chunk % staging_.depth) * staging_.chunk_bytes;
   }
 
-  void publish(Progress what, std::uint64_t value) { counter(rank_, what).store(value, std::memory_order_release); }
+  void publish(Progress what, std::uint64_t value) {
+    counter(rank_, what).store(value, std::memory_order_release);
+    wake_others();
+  }
+  // Behind every store that others may wait for.
+  void wake_others() {
+    for (int rank = 0; rank < size(); ++rank) {
+      if (rank != rank_) ring(board(rank).bell);
+    }
+  }
+  Bell& own_bell() { return board(rank_).bell; }
   bool has_reached(int rank, Progress what, std::uint64_t value) {
     return counter(rank, what).load(std::memory_order_acquire) >= value;
   }
