@@ -46,10 +46,26 @@ Result<std::string> check_file_in_source(const std::string& script, const fs::pa
   if (inside.rfind("..", 0) == 0)
     return Error{ErrorKind::usage, "\"" + script + "\" lies outside the source directory", "entry_script",
                  "choose a source_directory that holds it: only that is kept with the run"};
-  if (!has_interpreter(file) && ::access(file.c_str(), X_OK) != 0)
+  if (file.extension() == ".ipynb")
+    return Error{ErrorKind::usage, "\"" + script + "\" is a notebook, which no rank can run", "entry_script",
+                 "make a script of it: jupyter nbconvert --to script " + quote_words({script})};
+  if (!has_interpreter(file) && !is_cpp_source(file) && ::access(file.c_str(), X_OK) != 0)
     return Error{ErrorKind::usage, file.lexically_normal().string() + " is not executable, and neither .py nor .sh",
                  "entry_script", "chmod +x " + quote_words({file.lexically_normal().string()})};
   return inside;
+}
+
+// A source tree that CMake builds.
+Result<std::string> check_folder_in_source(const std::string& script, const fs::path& folder) {
+  const std::string inside = fs::path(script).lexically_normal().string();
+  std::error_code ignored;
+  if (inside.rfind("..", 0) == 0)
+    return Error{ErrorKind::usage, "\"" + script + "\" lies outside the source directory", "entry_script",
+                 "choose a source_directory that holds it: only that is kept with the run"};
+  if (!fs::is_regular_file(folder / "CMakeLists.txt", ignored))
+    return Error{ErrorKind::usage, "\"" + script + "\" is a folder without a CMakeLists.txt", "entry_script",
+                 "name the program in it, or write a CMakeLists.txt that builds one"};
+  return inside == "." || !inside.ends_with('/') ? inside : inside.substr(0, inside.size() - 1);
 }
 
 Result<std::string> locate(const std::string& script, const fs::path& source, const ProgramPlaces& places) {
@@ -63,6 +79,7 @@ Result<std::string> locate(const std::string& script, const fs::path& source, co
   }
   const fs::path file = source / script;
   if (fs::is_regular_file(file, ignored)) return check_file_in_source(script, file);
+  if (fs::is_directory(file, ignored)) return check_folder_in_source(script, file);
   if (script.find('/') == std::string::npos) {
     if (const auto found = find_program(script, places.path)) return found->string();
     if (const auto found = find_program(script, places.programs.string())) return found->string();
@@ -95,6 +112,13 @@ Result<Estimator> resolve_command(Estimator estimator, const fs::path& source, c
 }
 
 }  // namespace
+
+bool is_cpp_source(const fs::path& file) {
+  const std::string ending = file.extension().string();
+  for (const char* known : {".cc", ".cpp", ".cxx", ".c++", ".C"})
+    if (ending == known) return true;
+  return false;
+}
 
 ProgramPlaces program_places() {
   std::error_code error;

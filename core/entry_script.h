@@ -19,8 +19,12 @@ ProgramPlaces program_places();  // of this process
 
 // The estimator with entry_script as ranks will use it: relative to the source directory for a file in it, absolute for
 // a program found elsewhere. With `command` its first word is looked for in the same way and the rest stays as it is.
+// A folder with a CMakeLists.txt and a C++ file are taken as they are: they are built before the ranks start.
 // Usage error: nothing of this name (says where it looked, and the nearest file names), a path that leaves the source
-// directory, a file that is neither executable nor .py nor .sh.
+// directory, a file that is neither executable nor .py, .sh or C++, a notebook, a folder without CMakeLists.txt.
 Result<Estimator> resolve_entry_script(Estimator estimator, const ProgramPlaces& places = program_places());
+
+// .cc, .cpp, .cxx, .c++ or .C
+bool is_cpp_source(const std::filesystem::path& file);
 
 }  // namespace lockstep

@@ -33,6 +33,7 @@ class Planner {
     plan_launch();
     if (const auto slots = local_slots(workspace_); !slots) add(slots.error());  // the supervisor could only fail by it
     take_stock();
+    if (errors_.empty()) plan_source();
     if (!errors_.empty()) return combine(errors_);
     plan_.git = git_properties(plan_.snapshot.source);
     return std::move(plan_);
@@ -114,6 +115,19 @@ class Planner {
     if (errors_.empty()) check_program_is_taken();
   }
 
+  // Where the workspace is, or will be.
+  fs::path workspace_root() const { return workspace_ ? workspace_->root() : fs::absolute(".lockstep"); }
+
+  // An entry script that is C++ source gives way to what is built from it.
+  void plan_source() {
+    const auto entry = source_entry(plan_.estimator);
+    if (!entry) return;
+    auto build = plan_source_build(*entry, plan_.snapshot.digest, {}, probe_build_tools(), workspace_root());
+    if (!build) return add(build.error());
+    plan_.source_build = std::move(build).value();
+    plan_.launch = with_program(std::move(plan_.launch), *plan_.source_build);
+  }
+
   // Built programs are what ignore files name most often.
   void check_program_is_taken() {
     const fs::path program = plan_.estimator.command.empty() ? fs::path(plan_.estimator.entry_script)
@@ -122,8 +136,9 @@ class Planner {
     if (program.is_absolute() || word.find('$') != std::string::npos) return;
     if (!plan_.estimator.command.empty() && word.find('/') == std::string::npos) return;
     std::error_code error;
-    const fs::path real =
-        fs::canonical(plan_.snapshot.source / program, error).lexically_relative(plan_.snapshot.source);
+    const bool is_tree = fs::is_directory(plan_.snapshot.source / program, error);
+    const fs::path real = fs::canonical(plan_.snapshot.source / (is_tree ? program / "CMakeLists.txt" : program), error)
+                              .lexically_relative(plan_.snapshot.source);
     const auto& files = plan_.snapshot.files;
     if (!error && std::any_of(files.begin(), files.end(), [&](const SnapshotFile& file) { return file.path == real; }))
       return;

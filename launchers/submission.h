@@ -12,6 +12,7 @@
 #include "lockstep/core/snapshot.h"
 #include "lockstep/core/workspace.h"
 #include "lockstep/launchers/launch_plan.h"
+#include "lockstep/launchers/source_build.h"
 
 namespace lockstep {
 
@@ -21,6 +22,7 @@ struct Submission {
       estimator;  // resolved: absolute paths, the program found, data sets and the run to resume from replaced by paths
   SnapshotPlan snapshot;
   LaunchPlan launch;
+  std::optional<SourceBuildPlan> source_build;  // of an entry_script that is C++ source
   std::optional<GitProperties> git;
   std::vector<std::string> notices;  // for people: what was assumed, what is left out
 };

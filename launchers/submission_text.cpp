@@ -31,6 +31,10 @@ std::string describe(const Submission& submission) {
   const SnapshotPlan& snapshot = submission.snapshot;
   std::string text = "experiment    " + submission.estimator.experiment + "\n";
   text += describe(submission.launch);
+  if (submission.source_build) {
+    text += "built         in " + submission.source_build->build.directory.string() + "\n";
+    for (const BuildStep& step : submission.source_build->build.steps) text += "  " + quote_words(step.argv) + "\n";
+  }
   text += "snapshot      " + std::to_string(snapshot.files.size()) +
           (snapshot.files.size() == 1 ? " file, " : " files, ") + std::to_string(snapshot.total_bytes) + " bytes of " +
           snapshot.source.string() +
@@ -58,6 +62,7 @@ Json to_json(const Submission& submission) {
               {"ignore_file", submission.snapshot.ignore_file},
               {"bytes", submission.snapshot.total_bytes},
               {"files", std::move(files)}}}};
+  if (submission.source_build) json["source_build"] = to_json(*submission.source_build);
   if (submission.git) json["git"] = to_json(*submission.git);
   json["notices"] = submission.notices;
   return json;

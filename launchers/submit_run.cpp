@@ -63,6 +63,7 @@ Json make_record(const Submission& submission, const RunDirectory& run, const st
       {"estimator", to_json(submission.estimator)},
       {"launch_plan", to_json(submission.launch)},
       {"snapshot", snapshot_record(submission.snapshot)}};
+  if (submission.source_build) record["source_build"] = to_json(*submission.source_build);
   if (submission.git) record["git"] = to_json(*submission.git);
   return record;
 }

@@ -27,6 +27,8 @@
 #include "lockstep/launchers/outputs_manifest.h"
 #include "lockstep/launchers/process_tree.h"
 #include "lockstep/launchers/replaced_folders.h"
+#include "lockstep/launchers/run_preparation.h"
+#include "lockstep/launchers/shared_build.h"
 #include "lockstep/launchers/slots.h"
 #include "lockstep/launchers/table.h"
 
@@ -48,10 +50,12 @@ class Supervisor {
     run_.append_event({.status = RunStatus::Starting});  // where this cannot be written, nothing is started
     try {
       read_record();
-      if (wait_for_slots())
+      if (prepare() && wait_for_slots())
         run_attempts();
       else
         finish(RunStatus::Canceled, canceled_cause(canceled_by()));
+    } catch (const BuildFailure& failure) {
+      give_up(failure.error(), failure.last_lines());
     } catch (const std::exception& e) {
       give_up(to_error(e));
     }
@@ -104,6 +108,15 @@ class Supervisor {
       note(std::string(what) + ": " + e.what());
       return false;
     }
+  }
+
+  // Builds what the ranks need, while others may have the slots. False: canceled meanwhile.
+  bool prepare() {
+    PreparationCallbacks callbacks;
+    callbacks.on_detail = [this](const std::string& detail) { announce(RunStatus::Preparing, detail); };
+    callbacks.on_tick = [this] { heartbeat_.beat(); };
+    callbacks.wants_stop = [this] { return wants_cancel(run_, signals_); };
+    return prepare_run(run_, run_.record(), plan_, signals_, callbacks);
   }
 
   // False: canceled while waiting.
@@ -236,10 +249,12 @@ class Supervisor {
   }
 
   // Something the supervisor itself could not do: no program to start, a damaged record, a full disk.
-  void give_up(const Error& error) {
+  void give_up(const Error& error, const std::vector<std::string>& last_lines = {}) {
     note(error.message());
     end_leftovers();
-    finish(RunStatus::Failed, supervisor_cause(error));
+    EndCause cause = supervisor_cause(error);
+    cause.last_lines = last_lines;
+    finish(RunStatus::Failed, cause);
   }
 
   void write_manifest() {
