@@ -4,8 +4,10 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <vector>
 
 #include "lockstep/distributed/optimizer/adam_kernel.h"
+#include "lockstep/distributed/optimizer/step_numbers.h"
 
 namespace lockstep {
 
@@ -21,8 +23,12 @@ struct AdamUpdate {
 template <typename T>
 AdamCoefficients<T> adam_coefficients(const AdamUpdate& update);
 
-// By torch's operators, on any device and type. gradients: already scaled.
+// The numbers that update_adam_by_operators() reads.
+void list_adam_numbers(const AdamUpdate& update, std::vector<double>& to);
+
+// By torch's operators, on any device and type; of float32 in one pass (torch's fused Adam, whose roundings differ from
+// the kernel's). gradients: already scaled. Of `update` it takes what does not change from step to step.
 void update_adam_by_operators(const at::Tensor& parameters, at::Tensor gradients, const at::Tensor& first,
-                              const at::Tensor& second, const AdamUpdate& update);
+                              const at::Tensor& second, const AdamUpdate& update, StepNumbers& numbers);
 
 }  // namespace lockstep

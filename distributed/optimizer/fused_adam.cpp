@@ -15,19 +15,27 @@ FusedAdam::FusedAdam(DataParallel& model, AdamOptions options)
   at_least_zero("eps", options_.eps);
 }
 
+AdamUpdate FusedAdam::update_of(const Stretch& s) const {
+  return {.learning_rate = s.learning_rate,
+          .beta1 = options_.beta1,
+          .beta2 = options_.beta2,
+          .eps = options_.eps,
+          .weight_decay = s.weight_decay,
+          .decoupled = options_.decoupled,
+          .gradient_scale = s.gradient_scale,
+          .step = s.step};
+}
+
 void FusedAdam::update() {
-  // Without eps the padding would become 0 / 0.
-  for_each_stretch(/*merge=*/options_.eps > 0, [&](const Stretch& s) {
-    const AdamUpdate update = {.learning_rate = s.learning_rate,
-                               .beta1 = options_.beta1,
-                               .beta2 = options_.beta2,
-                               .eps = options_.eps,
-                               .weight_decay = s.weight_decay,
-                               .decoupled = options_.decoupled,
-                               .gradient_scale = s.gradient_scale,
-                               .step = s.step};
-    update_adam_stretch(s, first_, second_, update);
-  });
+  for_each_stretch(merges(), [&](const Stretch& s) { update_adam_stretch(s, first_, second_, update_of(s)); });
+}
+
+void FusedAdam::list_numbers(const Moment& moment, std::vector<double>& to) const {
+  for_each_stretch(merges(), moment, [&](const Stretch& s) { list_adam_numbers(update_of(s), to); });
+}
+
+void FusedAdam::update_by_operators(StepNumbers& numbers) {
+  for_each_stretch(merges(), [&](const Stretch& s) { update_adam_stretch(s, first_, second_, update_of(s), numbers); });
 }
 
 }  // namespace lockstep

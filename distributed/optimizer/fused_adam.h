@@ -29,6 +29,11 @@ class FusedAdam : public Optimizer {
 
  private:
   void update() override;
+  void list_numbers(const Moment& moment, std::vector<double>& to) const override;
+  void update_by_operators(StepNumbers& numbers) override;
+  AdamUpdate update_of(const Stretch& stretch) const;
+  // Without eps the padding would become 0 / 0.
+  bool merges() const { return options_.eps > 0; }
 
   AdamOptions options_;
   PieceState &first_, &second_;

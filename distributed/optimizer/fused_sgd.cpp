@@ -1,5 +1,7 @@
 #include "lockstep/distributed/optimizer/fused_sgd.h"
 
+#include <ATen/ops/_fused_sgd.h>
+
 #include "lockstep/core/error.h"
 #include "lockstep/distributed/optimizer/sgd_kernel.h"
 
@@ -18,8 +20,22 @@ FusedSgd::FusedSgd(DataParallel& model, SgdOptions options)
 
 void FusedSgd::update() {
   for_each_stretch(/*merge=*/true, [&](const Stretch& stretch) {
-    if (!on_cpu()) return update_by_operators(stretch);
     with_type([&](auto zero) { update_in_one_pass<decltype(zero)>(stretch); });
+  });
+}
+
+void FusedSgd::list_numbers(const Moment& moment, std::vector<double>& to) const {
+  for_each_stretch(/*merge=*/true, moment, [&](const Stretch& s) { to.push_back(s.learning_rate); });
+}
+
+void FusedSgd::update_by_operators(StepNumbers& numbers) {
+  for_each_stretch(/*merge=*/true, [&](const Stretch& s) {
+    const at::Tensor learning_rate = numbers.next(), parameters = parameters_of(s);
+    if (parameters.scalar_type() != at::kFloat) return update_by_plain_operators(s, learning_rate);
+    std::vector<at::Tensor> momentum;
+    if (momentum_) momentum.push_back(state_of(*momentum_, s));
+    at::_fused_sgd_({parameters}, {gradients_of(s)}, momentum, s.weight_decay, options_.momentum, learning_rate,
+                    options_.dampening, options_.nesterov, /*maximize=*/false, /*is_first_step=*/s.step == 1, {}, {});
   });
 }
 
@@ -35,7 +51,7 @@ void FusedSgd::update_in_one_pass(const Stretch& s) const {
   sgd_kernel(parameters_at<T>(s), gradients_at<T>(s), momentum_ ? state_at<T>(*momentum_, s) : nullptr, s.count, c);
 }
 
-void FusedSgd::update_by_operators(const Stretch& s) const {
+void FusedSgd::update_by_plain_operators(const Stretch& s, const at::Tensor& learning_rate) const {
   const auto parameters = parameters_of(s);
   auto gradients = gradients_of(s);
   if (s.weight_decay != 0) gradients = gradients.add(parameters, s.weight_decay);
@@ -48,7 +64,7 @@ void FusedSgd::update_by_operators(const Stretch& s) const {
     }
     gradients = options_.nesterov ? gradients.add(momentum, options_.momentum) : momentum;
   }
-  parameters.add_(gradients, -s.learning_rate);
+  parameters.addcmul_(gradients, learning_rate, -1);
 }
 
 }  // namespace lockstep

@@ -19,7 +19,7 @@ struct SgdOptions {
 // g = grad + weight_decay * p;  b = g (first time) or momentum * b + (1 - dampening) * g;
 // p -= learning_rate * (nesterov ? g + momentum * b : b).  Source: torch/optim/sgd.py.
 // Operations, order and rounding are those of torch.optim.SGD (foreach and fused off): equal bits for float and double
-// on the CPU. Everything else uses torch's operators, whose rounding of float16 may depend on a tensor's length.
+// on the CPU. On other devices torch's fused SGD makes the pass, with its own roundings; float64 by plain operators.
 class FusedSgd : public Optimizer {
  public:
   // Throws Failure(usage) for values that torch.optim.SGD refuses too.
@@ -27,9 +27,11 @@ class FusedSgd : public Optimizer {
 
  private:
   void update() override;
+  void list_numbers(const Moment& moment, std::vector<double>& to) const override;
+  void update_by_operators(StepNumbers& numbers) override;
   template <typename T>
   void update_in_one_pass(const Stretch& stretch) const;
-  void update_by_operators(const Stretch& stretch) const;
+  void update_by_plain_operators(const Stretch& stretch, const at::Tensor& learning_rate) const;
 
   SgdOptions options_;
   PieceState* momentum_ = nullptr;  // null without momentum

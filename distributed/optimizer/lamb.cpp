@@ -29,7 +29,6 @@ Lamb::Lamb(DataParallel& model, LambOptions options)
 }
 
 void Lamb::update() {
-  if (!on_cpu()) return update_by_operators();
   with_type([&](auto zero) {
     using T = decltype(zero);
     if (is_sharded()) parameter_squares_.clear(), direction_squares_.clear();
@@ -79,8 +78,15 @@ double Lamb::trust_ratio(const Stretch& s) const {
   return parameter > 0 && direction > 0 ? std::sqrt(parameter / direction) : 1;
 }
 
+void Lamb::list_numbers(const Moment& moment, std::vector<double>& to) const {
+  for_each_stretch(/*merge=*/false, moment, [&](const Stretch& s) {
+    const auto c = coefficients<double>(s);
+    to.insert(to.end(), {s.learning_rate, c.first_correction, c.second_correction});
+  });
+}
+
 // The norms stay on the device.
-void Lamb::update_by_operators() {
+void Lamb::update_by_operators(StepNumbers& numbers) {
   if (!norms_.defined())
     norms_ = at::zeros({static_cast<std::int64_t>(model().tensors().size()), 2}, computing_options());
   norms_.zero_();
@@ -88,24 +94,25 @@ void Lamb::update_by_operators() {
     const auto first = state_of(first_, s), second = state_of(second_, s), gradients = gradients_of(s);
     first.lerp_(gradients, 1 - options_.beta1);
     second.mul_(options_.beta2).addcmul_(gradients, gradients, 1 - options_.beta2);
-    if (kind_of(s) == plain) return;
+    numbers.skip(1);
+    if (kind_of(s) == plain) return numbers.skip(2);
     norms_[s.parameter][0].copy_(parameters_of(s).square().sum());
-    norms_[s.parameter][1].copy_(direction(s).square().sum());
+    norms_[s.parameter][1].copy_(direction(s, numbers).square().sum());
   });
   sum_over_shards(norms_);
   const auto ratios = norms_.select(1, 0).div(norms_.select(1, 1)).sqrt_();
   const auto sound = at::where(ratios.isfinite().logical_and(ratios.gt(0)), ratios, at::ones_like(ratios));
+  numbers.rewind();
   for_each_stretch(/*merge=*/false, [&](const Stretch& s) {
-    const auto step = direction(s);
-    parameters_of(s).add_(kind_of(s) == plain ? step : step.mul_(sound[s.parameter]), -s.learning_rate);
+    const auto learning_rate = numbers.next(), step = direction(s, numbers);
+    parameters_of(s).addcmul_(kind_of(s) == plain ? step : step.mul_(sound[s.parameter]), learning_rate, -1);
   });
 }
 
-at::Tensor Lamb::direction(const Stretch& s) const {
-  const auto c = coefficients<double>(s);
-  auto direction = state_of(first_, s).div(c.first_correction);
-  direction.div_(state_of(second_, s).sqrt().div_(c.second_correction).add_(c.eps));
-  if (c.weight_decay != 0) direction.add_(parameters_of(s), c.weight_decay);
+at::Tensor Lamb::direction(const Stretch& s, StepNumbers& numbers) const {
+  auto direction = state_of(first_, s).div(numbers.next());
+  direction.div_(state_of(second_, s).sqrt().div_(numbers.next()).add_(options_.eps));
+  if (s.weight_decay != 0) direction.add_(parameters_of(s), s.weight_decay);
   return direction;
 }
 

@@ -32,8 +32,9 @@ class Lamb : public Optimizer {
   LambCoefficients<T> coefficients(const Stretch& stretch) const;
   template <typename T>
   void update_moments(const Stretch& stretch);
-  void update_by_operators();
-  at::Tensor direction(const Stretch& stretch) const;
+  void list_numbers(const Moment& moment, std::vector<double>& to) const override;
+  void update_by_operators(StepNumbers& numbers) override;
+  at::Tensor direction(const Stretch& stretch, StepNumbers& numbers) const;
   double trust_ratio(const Stretch& stretch) const;
 
   LambOptions options_;

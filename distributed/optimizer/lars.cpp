@@ -32,7 +32,6 @@ Lars::Lars(DataParallel& model, LarsOptions options)
 }
 
 void Lars::update() {
-  if (!on_cpu()) return update_by_operators();
   with_type([&](auto zero) {
     using T = decltype(zero);
     if (is_sharded()) parameter_squares_.clear(), gradient_squares_.clear();
@@ -77,8 +76,12 @@ void Lars::apply(const Stretch& s) const {
   sgd_kernel(parameters_at<T>(s), gradients_at<T>(s), momentum_ ? state_at<T>(*momentum_, s) : nullptr, s.count, c);
 }
 
+void Lars::list_numbers(const Moment& moment, std::vector<double>& to) const {
+  for_each_stretch(/*merge=*/false, moment, [&](const Stretch& s) { to.push_back(s.learning_rate); });
+}
+
 // The norms stay on the device.
-void Lars::update_by_operators() {
+void Lars::update_by_operators(StepNumbers& numbers) {
   if (!norms_.defined())
     norms_ = at::zeros({static_cast<std::int64_t>(model().tensors().size()), 2}, computing_options());
   norms_.zero_();
@@ -104,7 +107,7 @@ void Lars::update_by_operators() {
       s.step == 1 ? momentum.copy_(gradients) : momentum.mul_(options_.momentum).add_(gradients);
       gradients = options_.nesterov ? gradients.add(momentum, options_.momentum) : momentum;
     }
-    parameters.add_(gradients, -s.learning_rate);
+    parameters.addcmul_(gradients, numbers.next(), -1);
   });
 }
 

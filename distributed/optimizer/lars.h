@@ -32,7 +32,8 @@ class Lars : public Optimizer {
   void sum_squares(const Stretch& stretch);
   template <typename T>
   void apply(const Stretch& stretch) const;
-  void update_by_operators();
+  void list_numbers(const Moment& moment, std::vector<double>& to) const override;
+  void update_by_operators(StepNumbers& numbers) override;
   double rate(const Stretch& stretch) const;
 
   LarsOptions options_;

@@ -26,8 +26,8 @@ at::ScalarType matrix_type(const MuonOptions& options, const at::TensorOptions& 
   return parameters.device().is_cpu() ? at::kFloat : at::kBFloat16;
 }
 
-double scale(MuonScale kind, const at::Tensor& m) {
-  const auto rows = static_cast<double>(m.size(0)), columns = static_cast<double>(m.size(1));
+double scale(MuonScale kind, std::int64_t row_count, std::int64_t column_count) {
+  const auto rows = static_cast<double>(row_count), columns = static_cast<double>(column_count);
   return kind == MuonScale::original ? std::sqrt(std::max(1.0, rows / columns))
                                      : 0.2 * std::sqrt(std::max(rows, columns));
 }
@@ -78,7 +78,8 @@ void Muon::choose_matrices() {
       fits ? model().flat_gradients().detach() : at::empty({model().plan().total_count}, computing_options());
 }
 
-void Muon::update() {
+template <typename Function>
+void Muon::for_each_matrix(const Function& f) {
   if (is_sharded()) {
     for_each_stretch(/*merge=*/false, [&](const Stretch& s) {
       if (kind_of(s) == matrix) write_directions(s, all_directions_.narrow(0, s.offset, s.count));
@@ -95,11 +96,42 @@ void Muon::update() {
       write_directions(s, directions.view({slot.count}));
     }
     orthogonalize_(directions);
-    apply_directions(s, directions);
+    f(s, directions.view({slot.count}).narrow(0, s.offset - slot.offset, s.count));
   });
-  // Without eps the padding would become 0 / 0.
-  for_each_stretch(/*merge=*/options_.eps > 0, [&](const Stretch& s) {
-    if (kind_of(s) == rest) update_rest(s);
+}
+
+void Muon::update() {
+  for_each_matrix([&](const Stretch& s, const at::Tensor& directions) {
+    const auto [kept, step_size] = factors(s);
+    with_type([&](auto zero) {
+      using T = decltype(zero);
+      muon_apply_kernel(parameters_at<T>(s), directions.const_data_ptr<T>(), s.count, kept, step_size);
+    });
+  });
+  for_each_stretch(merges(), [&](const Stretch& s) {
+    if (kind_of(s) == rest) update_adam_stretch(s, *first_, *second_, update_of_rest(s));
+  });
+}
+
+void Muon::list_numbers(const Moment& moment, std::vector<double>& to) const {
+  for_each_stretch(/*merge=*/false, moment, [&](const Stretch& s) {
+    if (kind_of(s) != matrix) return;
+    const auto [kept, step_size] = factors(s);
+    to.insert(to.end(), {kept, step_size});
+  });
+  for_each_stretch(merges(), moment, [&](const Stretch& s) {
+    if (kind_of(s) == rest) list_adam_numbers(update_of_rest(s), to);
+  });
+}
+
+void Muon::update_by_operators(StepNumbers& numbers) {
+  for_each_matrix([&](const Stretch& s, const at::Tensor& directions) {
+    const auto kept = numbers.next(), step_size = numbers.next(), parameters = parameters_of(s);
+    if (s.weight_decay != 0) parameters.mul_(kept);
+    parameters.addcmul_(directions, step_size);
+  });
+  for_each_stretch(merges(), [&](const Stretch& s) {
+    if (kind_of(s) == rest) update_adam_stretch(s, *first_, *second_, update_of_rest(s), numbers);
   });
 }
 
@@ -130,29 +162,21 @@ void Muon::write_directions(const Stretch& s, const at::Tensor& to) {
   });
 }
 
-void Muon::apply_directions(const Stretch& s, const at::Tensor& whole) {
-  const double kept = 1 - s.learning_rate * s.weight_decay, step_size = -s.learning_rate * scale(options_.scale, whole);
-  const auto begin = s.offset - whole_[static_cast<std::size_t>(s.parameter)].offset;
-  if (!on_cpu()) {
-    parameters_of(s).mul_(kept).add_(whole.view({-1}).narrow(0, begin, s.count), step_size);
-    return;
-  }
-  with_type([&](auto zero) {
-    using T = decltype(zero);
-    muon_apply_kernel(parameters_at<T>(s), whole.const_data_ptr<T>() + begin, s.count, kept, step_size);
-  });
+std::pair<double, double> Muon::factors(const Stretch& s) const {
+  const auto rows = model().tensors()[static_cast<std::size_t>(s.parameter)].size(0);
+  const auto columns = whole_[static_cast<std::size_t>(s.parameter)].count / rows;
+  return {1 - s.learning_rate * s.weight_decay, -s.learning_rate * scale(options_.scale, rows, columns)};
 }
 
-void Muon::update_rest(const Stretch& s) {
-  const AdamUpdate update = {.learning_rate = s.learning_rate * options_.adamw_factor,
-                             .beta1 = options_.beta1,
-                             .beta2 = options_.beta2,
-                             .eps = options_.eps,
-                             .weight_decay = s.weight_decay,
-                             .decoupled = true,
-                             .gradient_scale = s.gradient_scale,
-                             .step = s.step};
-  update_adam_stretch(s, *first_, *second_, update);
+AdamUpdate Muon::update_of_rest(const Stretch& s) const {
+  return {.learning_rate = s.learning_rate * options_.adamw_factor,
+          .beta1 = options_.beta1,
+          .beta2 = options_.beta2,
+          .eps = options_.eps,
+          .weight_decay = s.weight_decay,
+          .decoupled = true,
+          .gradient_scale = s.gradient_scale,
+          .step = s.step};
 }
 
 }  // namespace lockstep

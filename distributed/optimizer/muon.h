@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "lockstep/distributed/optimizer/newton_schulz.h"
@@ -45,10 +46,18 @@ class Muon : public Optimizer {
  private:
   void choose_matrices();
   void update() override;
+  void list_numbers(const Moment& moment, std::vector<double>& to) const override;
+  void update_by_operators(StepNumbers& numbers) override;
+  // f(stretch, the orthogonal directions of its whole matrix) for all matrices.
+  template <typename Function>
+  void for_each_matrix(const Function& f);
   void write_directions(const Stretch& stretch, const at::Tensor& to);
-  void apply_directions(const Stretch& stretch, const at::Tensor& whole);
+  // What the parameters of a matrix, and its directions, are multiplied by.
+  std::pair<double, double> factors(const Stretch& stretch) const;
   at::Tensor directions_of(const Stretch& stretch) const;
-  void update_rest(const Stretch& stretch);
+  AdamUpdate update_of_rest(const Stretch& stretch) const;
+  // Without eps the padding would become 0 / 0.
+  bool merges() const { return options_.eps > 0; }
 
   MuonOptions options_;
   PieceState *momentum_ = nullptr, *first_ = nullptr, *second_ = nullptr;

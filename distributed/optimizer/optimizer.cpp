@@ -69,7 +69,13 @@ PieceState& Optimizer::add_state(std::string name, std::optional<int> kind) {
 
 void Optimizer::step(double gradient_scale) {
   const c10::AutoGradMode no_graph(false);
-  if (on_cpu_ && !master_) {
+  if (!on_cpu_) {
+    model_.prepare_update();
+    step_with(numbers_on_device(step_numbers(learning_rate_), number_type(), model_.flat_parameters().device()),
+              gradient_scale);
+    return count_steps();
+  }
+  if (!master_) {
     gradients_ = &model_.gradients_in_place();
   } else {
     model_.prepare_update();
@@ -80,9 +86,34 @@ void Optimizer::step(double gradient_scale) {
   update();
   if (master_) narrow();
   model_.gather_shards(model_.flat_parameters());
+  count_steps();
+}
+
+std::vector<double> Optimizer::step_numbers(double learning_rate, std::int64_t ahead) const {
+  std::vector<double> numbers;
+  list_numbers({learning_rate, ahead}, numbers);
+  return numbers;
+}
+
+void Optimizer::step_with(const at::Tensor& numbers, double gradient_scale) {
+  const c10::AutoGradMode no_graph(false);
+  model_.prepare_update();
+  gradients_ = nullptr;
+  gradient_scale_ = gradient_scale;
+  if (master_) widen();
+  StepNumbers to_read(numbers);
+  update_by_operators(to_read);
+  if (!to_read.all_read())
+    fail(ErrorKind::internal,
+         "the update of " + name_ + " has not read all of its " + std::to_string(numbers.size(0)) + " numbers");
+  if (master_) narrow();
+  model_.gather_shards(model_.flat_parameters());
+}
+
+void Optimizer::count_steps(std::int64_t steps) {
   for (std::size_t i = 0; i < kinds_.size(); ++i) {
     if (!is_updated(static_cast<int>(i))) continue;
-    ++steps_[i];
+    steps_[i] += steps;
     // As after p.add_(): a backward over a graph that saved the old values is refused, not computed wrongly.
     model_.tensors()[i].unsafeGetTensorImpl()->bump_version();
     if (master_) versions_[i] = static_cast<std::uint32_t>(model_.tensors()[i]._version());
@@ -144,13 +175,16 @@ std::int64_t Optimizer::state_bytes() const {
 
 void Optimizer::update_adam_stretch(const Stretch& s, const PieceState& first, const PieceState& second,
                                     const AdamUpdate& update) const {
-  if (!on_cpu())
-    return update_adam_by_operators(parameters_of(s), gradients_of(s), state_of(first, s), state_of(second, s), update);
   with_type([&](auto zero) {
     using T = decltype(zero);
     adam_kernel(parameters_at<T>(s), gradients_at<T>(s), state_at<T>(first, s), state_at<T>(second, s), s.count,
                 adam_coefficients<T>(update));
   });
+}
+
+void Optimizer::update_adam_stretch(const Stretch& s, const PieceState& first, const PieceState& second,
+                                    const AdamUpdate& update, StepNumbers& numbers) const {
+  update_adam_by_operators(parameters_of(s), gradients_of(s), state_of(first, s), state_of(second, s), update, numbers);
 }
 
 void Optimizer::sum_over_shards(const at::Tensor& sums) const {

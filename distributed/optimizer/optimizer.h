@@ -13,6 +13,7 @@
 #include "lockstep/distributed/optimizer/parameter_groups.h"
 #include "lockstep/distributed/optimizer/piece_state.h"
 #include "lockstep/distributed/optimizer/stateful.h"
+#include "lockstep/distributed/optimizer/step_numbers.h"
 
 namespace lockstep {
 
@@ -26,7 +27,8 @@ struct AdamUpdate;
 // float32, on copies of the parameters that it keeps ("master"); after a change of a parameter by other means it starts
 // from the parameter's new value.
 //
-// A new one: derive, add_state() in the constructor, and implement update() with for_each_stretch().
+// A new one: derive, add_state() in the constructor, and implement update() with for_each_stretch() for the CPU; for
+// other devices list_numbers() and update_by_operators().
 class Optimizer : public Stateful {
  public:
   Optimizer(const Optimizer&) = delete;
@@ -35,6 +37,17 @@ class Optimizer : public Stateful {
   // gradient_scale: gradients count as multiplied by it (clipping, gradient_norm.h). Throws Failure(usage) while
   // gradients wait for their synchronisation.
   void step(double gradient_scale = 1);
+
+  // The same in parts, for devices other than the CPU and a graph that repeats their work. First the numbers of the
+  // update that follows after `ahead` others, with this learning rate, for the parameters that have a gradient now.
+  // Changes nothing.
+  std::vector<double> step_numbers(double learning_rate, std::int64_t ahead = 0) const;
+  // Then the work: torch's operators and collectives. numbers: [step_numbers().size()] of number_type(), on the device.
+  // Counts nothing, so that recording it is no step.
+  void step_with(const at::Tensor& numbers, double gradient_scale = 1);
+  // Then what the host keeps of it: so many updates were made.
+  void count_steps(std::int64_t steps = 1);
+  at::ScalarType number_type() const { return is_float_ ? at::kFloat : at::kDouble; }
 
   const std::string& name() const { return name_; }  // "SGD", "AdamW", …
   double learning_rate() const { return learning_rate_; }
@@ -79,12 +92,28 @@ class Optimizer : public Stateful {
   void set_kind(std::size_t parameter, int kind) { kinds_[parameter] = kind; }
   int kind_of(const Stretch& s) const { return kinds_[static_cast<std::size_t>(s.parameter)]; }
 
+  // By kernels: on_cpu() is true.
   virtual void update() = 0;
+
+  // The moment of an update: its learning rate, and how many updates come before it from now.
+  struct Moment {
+    double learning_rate = 0;
+    std::int64_t ahead = 0;
+  };
+  // Appends what update_by_operators() will read, in that order; a function of the moment and of what has a gradient.
+  virtual void list_numbers(const Moment& moment, std::vector<double>& to) const = 0;
+  // By torch's operators. Whatever changes from step to step it takes from `numbers`; on the host it decides only by
+  // what stays: settings, shapes, whether an update is a parameter's first.
+  virtual void update_by_operators(StepNumbers& numbers) = 0;
 
   // f(stretch) for all that has a gradient, in the order of the flat buffers. merge: neighbours with equal settings and
   // number of steps come together; their padding holds zeros and must stay so.
   template <typename Function>
-  void for_each_stretch(bool merge, const Function& f) const;
+  void for_each_stretch(bool merge, const Function& f) const {
+    for_each_stretch(merge, {learning_rate_, 0}, f);
+  }
+  template <typename Function>
+  void for_each_stretch(bool merge, const Moment& moment, const Function& f) const;
 
   // A kernel can be used: contiguous float or double on the CPU. Otherwise torch's operators.
   bool on_cpu() const { return on_cpu_; }
@@ -110,9 +139,11 @@ class Optimizer : public Stateful {
   T* state_at(const PieceState& state, const Stretch& s) const {
     return static_cast<T*>(state.values().data_ptr()) + place_in(state, s);
   }
-  // Adam on this stretch, as several optimizers need it.
+  // Adam on this stretch, as several optimizers need it: by the kernel, or with the numbers of list_adam_numbers().
   void update_adam_stretch(const Stretch& s, const PieceState& first, const PieceState& second,
                            const AdamUpdate& update) const;
+  void update_adam_stretch(const Stretch& s, const PieceState& first, const PieceState& second,
+                           const AdamUpdate& update, StepNumbers& numbers) const;
   at::Tensor parameters_of(const Stretch& s) const;
   at::Tensor gradients_of(const Stretch& s) const;  // multiplied by gradient_scale
   at::Tensor state_of(const PieceState& state, const Stretch& s) const;
@@ -161,7 +192,7 @@ class Optimizer : public Stateful {
 };
 
 template <typename Function>
-void Optimizer::for_each_stretch(bool merge, const Function& f) const {
+void Optimizer::for_each_stretch(bool merge, const Moment& moment, const Function& f) const {
   Stretch stretch;
   for (std::size_t i = 0; i < pieces_.size(); ++i) {
     const ShardPiece& piece = pieces_[i];
@@ -182,10 +213,10 @@ void Optimizer::for_each_stretch(bool merge, const Function& f) const {
                .parameter = piece.parameter,
                .offset = piece.offset,
                .count = piece.count,
-               .learning_rate = learning_rate_ * settings_[parameter].learning_rate_factor,
+               .learning_rate = moment.learning_rate * settings_[parameter].learning_rate_factor,
                .weight_decay = settings_[parameter].weight_decay,
                .gradient_scale = gradient_scale_,
-               .step = steps_[parameter] + 1};
+               .step = steps_[parameter] + 1 + moment.ahead};
   }
   if (stretch.count > 0) f(static_cast<const Stretch&>(stretch));
 }

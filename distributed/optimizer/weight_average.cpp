@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "lockstep/core/error.h"
+#include "lockstep/distributed/optimizer/step_numbers.h"
 
 namespace lockstep {
 namespace {
@@ -41,20 +42,40 @@ void WeightAverage::for_each_part(const Function& f) {
   }
 }
 
+// What the weights count for; at first they are all there is.
+double WeightAverage::step_number(std::int64_t ahead) const {
+  const auto t = static_cast<double>(*updates_.const_data_ptr<std::int64_t>() + ahead);
+  if (t == 0) return 1;
+  return 1 - (options_.warms_up ? std::min(options_.decay, (1 + t) / (10 + t)) : options_.decay);
+}
+
 void WeightAverage::update() {
   const c10::AutoGradMode no_graph(false);
-  auto& updates = *updates_.mutable_data_ptr<std::int64_t>();
-  const auto t = static_cast<double>(updates);
-  const double decay = options_.warms_up ? std::min(options_.decay, (1 + t) / (10 + t)) : options_.decay;
+  const double share = step_number();
+  const auto device = model_.flat_parameters().device();
+  if (!device.is_cpu()) {
+    update_with(numbers_on_device({share}, number_type(), device)[0]);
+    return count_updates();
+  }
   for_each_part([&](const at::Tensor& weights, const at::Tensor& average) {
-    if (updates == 0) {
+    if (share == 1) {
       average.copy_(weights);
     } else {
-      average.lerp_(weights.to(average.scalar_type()), 1 - decay);
+      average.lerp_(weights.to(average.scalar_type()), share);
     }
   });
-  ++updates;
+  count_updates();
 }
+
+// lerp with a share of 1 gives exactly the weights: it starts from the nearer end.
+void WeightAverage::update_with(const at::Tensor& number) {
+  const c10::AutoGradMode no_graph(false);
+  for_each_part([&](const at::Tensor& weights, const at::Tensor& average) {
+    average.lerp_(weights.to(average.scalar_type()), number);
+  });
+}
+
+void WeightAverage::count_updates(std::int64_t updates) { *updates_.mutable_data_ptr<std::int64_t>() += updates; }
 
 // The weights are kept whole, so that putting them back needs no other rank.
 WeightAverage::Swapped::Swapped(WeightAverage& parent) : parent_(parent) {

@@ -27,6 +27,13 @@ class WeightAverage : public Stateful {
   // After an optimizer step. Not while a Swapped lives.
   void update();
 
+  // The same in parts, as of Optimizer::step(), for devices other than the CPU: the one number of the update that
+  // follows after `ahead` others; the work, with that number in a tensor of number_type() on the device; the count.
+  double step_number(std::int64_t ahead = 0) const;
+  void update_with(const at::Tensor& number);
+  void count_updates(std::int64_t updates = 1);
+  at::ScalarType number_type() const { return average_.values().scalar_type(); }
+
   // While alive, the model has the averaged weights (where there was an update): to evaluate or to write them. Making
   // it is collective where the model is sharded.
   class [[nodiscard]] Swapped {
