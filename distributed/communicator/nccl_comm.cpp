@@ -1,11 +1,15 @@
 #include "lockstep/distributed/communicator/nccl_comm.h"
 
+#include <condition_variable>
+#include <thread>
 #include <utility>
 
 #include "lockstep/distributed/communicator/backoff.h"
 
 namespace lockstep {
 namespace {
+
+constexpr std::chrono::seconds kEndLimit{20};
 
 ncclUniqueId agreed_id(const MpiComm& comm) {
   ncclUniqueId id{};
@@ -21,8 +25,14 @@ ncclUniqueId agreed_id(const MpiComm& comm) {
 
 }  // namespace
 
+struct NcclComm::Ending {
+  std::mutex mutex;
+  std::condition_variable over_now;
+  bool begun = false, over = false;  // guarded by mutex
+};
+
 NcclComm::NcclComm(const MpiComm& comm, double timeout_seconds, std::string where)
-    : timeout_seconds_(timeout_seconds), where_(std::move(where)) {
+    : timeout_seconds_(timeout_seconds), where_(std::move(where)), ending_(std::make_shared<Ending>()) {
   const ncclUniqueId id = agreed_id(comm);
   ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
   config.blocking = 0;
@@ -37,9 +47,11 @@ NcclComm::NcclComm(const MpiComm& comm, double timeout_seconds, std::string wher
 }
 
 NcclComm::~NcclComm() {
-  const std::scoped_lock lock(mutex_);
-  // Not ncclCommDestroy, which waits for the peers: whoever destroys a communicator has waited for what it wants.
-  if (comm_ != nullptr) ncclCommAbort(comm_);
+  {
+    const std::scoped_lock lock(mutex_);
+    end_locked();
+  }
+  wait_for_abort();
 }
 
 void NcclComm::call(std::string_view name, const std::function<ncclResult_t(ncclComm_t)>& function) {
@@ -89,8 +101,33 @@ void NcclComm::abort(Error why) {
 
 void NcclComm::abort_locked(Error why) {
   if (!why_) why_ = std::move(why);
-  if (comm_ != nullptr) ncclCommAbort(std::exchange(comm_, nullptr));
   aborted_.store(true, std::memory_order_release);
+  end_locked();
+}
+
+// Not ncclCommDestroy, which waits for the peers: whoever destroys a communicator has waited for what it wants.
+// ncclCommAbort tells the kernels to return, and then waits for the end of every CUDA graph that holds one of them
+// (NCCL's init.cc, commDestroySync). The thread that is here may be the one that owns such a graph, or one for which it
+// waits: it must get on, so that the graph is destroyed when the error unwinds.
+void NcclComm::end_locked() {
+  if (comm_ == nullptr) return;
+  {
+    const std::scoped_lock lock(ending_->mutex);
+    ending_->begun = true;
+  }
+  std::thread([comm = std::exchange(comm_, nullptr), ending = ending_] {
+    ncclCommAbort(comm);
+    {
+      const std::scoped_lock lock(ending->mutex);
+      ending->over = true;
+    }
+    ending->over_now.notify_all();
+  }).detach();
+}
+
+void NcclComm::wait_for_abort() const {
+  std::unique_lock lock(ending_->mutex);
+  ending_->over_now.wait_for(lock, kEndLimit, [this] { return ending_->over || !ending_->begun; });
 }
 
 void NcclComm::throw_if_aborted() {

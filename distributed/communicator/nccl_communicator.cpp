@@ -26,6 +26,14 @@ int current_device() {
   return device;
 }
 
+// Whether the current stream's work is recorded instead of executed.
+bool is_capturing(int device) {
+  cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+  const auto stream = c10::cuda::getCurrentCUDAStream(static_cast<c10::DeviceIndex>(device)).stream();
+  check_cuda(cudaStreamIsCapturing(stream, &status), "cudaStreamIsCapturing");
+  return status != cudaStreamCaptureStatusNone;
+}
+
 // Collective: a rank without a GPU must not leave the others waiting for it.
 int usable_device(const MpiComm& comm) {
   std::optional<Error> error;
@@ -111,15 +119,33 @@ std::shared_ptr<DirectMemory> NcclCommunicator::allocate(std::int64_t bytes) {
 std::shared_ptr<NcclOperation> NcclCommunicator::start(const Call& call, std::string_view name, const Launch& launch) {
   comm_->throw_if_aborted();
   auto operation = free_operation();
-  ++sequence_;
-  ++statistics_.calls;
-  statistics_.bytes += static_cast<std::uint64_t>(bytes_of(call, size()));
-  if (options_.verify && CallCheck::is_due(sequence_)) compare_calls(call);
+  const auto bytes = static_cast<std::uint64_t>(bytes_of(call, size()));
+  const bool captured = is_capturing(device_);
+  if (captured) {
+    NcclCapture::note(*this, bytes);
+  } else {
+    ++sequence_;
+    count(1, bytes);
+    if (options_.verify && CallCheck::is_due(sequence_)) compare_calls(call);
+  }
   operation->begin(call, sequence_, stream_);
   comm_->call(name, launch);
   operation->launched(stream_);
-  watchdog_->watch(operation);
+  // An event of a graph says nothing about a replay, and to ask for it would spoil the capture.
+  if (!captured) watchdog_->watch(operation);
   return operation;
+}
+
+void NcclCommunicator::count(std::uint64_t calls, std::uint64_t bytes) {
+  statistics_.calls += calls;
+  statistics_.bytes += bytes;
+}
+
+void NcclCommunicator::replayed(const CapturedCalls& calls) {
+  count(calls.calls, calls.bytes);
+  auto operation = free_operation();
+  operation->follow("a captured step with " + std::to_string(calls.calls) + " collectives");
+  watchdog_->watch(std::move(operation));
 }
 
 // On the host, before the GPU gets a kernel that would wait for ever for one that never comes.

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "lockstep/distributed/communicator/make_communicator.h"
+#include "lockstep/distributed/communicator/nccl_capture.h"
 #include "lockstep/distributed/communicator/nccl_watchdog.h"
 #include "lockstep/distributed/communicator/plain_memory.h"
 
@@ -37,10 +38,16 @@ class NcclCommunicator final : public Communicator {
   void abort(const Error& error) noexcept override { comm_->abort(error); }
   bool failed() const noexcept override { return comm_->aborted(); }
 
+  // Before and after a CUDA graph with `calls` is launched in the current stream (nccl_capture.h): throws the Failure
+  // that ended this communicator; counts them, and watches for the end of the replay as for that of a collective.
+  void before_replay() { comm_->throw_if_aborted(); }
+  void replayed(const CapturedCalls& calls);
+
  private:
   using Launch = std::function<ncclResult_t(ncclComm_t)>;
   std::shared_ptr<NcclOperation> start(const Call& call, std::string_view name, const Launch& launch);
   void compare_calls(const Call& call);
+  void count(std::uint64_t calls, std::uint64_t bytes);
   std::shared_ptr<NcclOperation> free_operation();
 
   MpiComm mpi_;

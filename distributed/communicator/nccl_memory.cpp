@@ -20,6 +20,7 @@ class NcclMemory final : public DirectMemory {
       if (!comm_->aborted() && registration_ != nullptr) unregister();
     } catch (const Failure&) {  // the communicator ended meanwhile, and its registrations with it
     }
+    comm_->wait_for_abort();  // kernels may still be about to leave
     ncclMemFree(data_);
     *in_use_ -= bytes_;
   }

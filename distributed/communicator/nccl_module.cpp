@@ -16,7 +16,7 @@ constexpr const char* module_file = "liblockstep_cuda.so";
 
 struct Module {
   std::string path;
-  MakeNcclCommunicator* make = nullptr;
+  void* handle = nullptr;
 };
 
 // LOCKSTEP_CUDA_MODULE, or beside the program, or in its ../lib: where a build and an installation put it. Absolute
@@ -30,6 +30,13 @@ std::vector<fs::path> places() {
           folder / ".." / LOCKSTEP_LIBRARY_FOLDER / module_file};
 }
 
+Error other_version(const std::string& path, const char* symbol) {
+  return {ErrorKind::environment,
+          path + " is of another version: it has no " + symbol,
+          {},
+          "build or install it together with this program"};
+}
+
 Result<Module> open(const std::string& path) {
   // Global: LibTorch finds the CUDA half of itself by symbols that libtorch_cuda registers.
   void* handle = dlopen(path.c_str(), RTLD_NOW | RTLD_GLOBAL);
@@ -40,17 +47,12 @@ Result<Module> open(const std::string& path) {
         {},
         "install what it names (CUDA, cuDNN and NCCL of the version LibTorch was built with), or train on the CPU"};
   }
-  auto* make = reinterpret_cast<MakeNcclCommunicator*>(dlsym(handle, make_nccl_communicator_symbol));
-  if (make == nullptr) {
-    return Error{ErrorKind::environment,
-                 path + " is of another version: it has no " + make_nccl_communicator_symbol,
-                 {},
-                 "build or install it together with this program"};
-  }
+  const void* make = dlsym(handle, make_nccl_communicator_symbol);
+  if (make == nullptr) return other_version(path, make_nccl_communicator_symbol);
   Dl_info info{};
-  const bool named = dladdr(reinterpret_cast<const void*>(make), &info) != 0 && info.dli_fname != nullptr;
+  const bool named = dladdr(make, &info) != 0 && info.dli_fname != nullptr;
   std::error_code none;
-  return Module{fs::weakly_canonical(named ? info.dli_fname : path, none).string(), make};
+  return Module{fs::weakly_canonical(named ? info.dli_fname : path, none).string(), handle};
 }
 
 Result<Module> load() {
@@ -89,8 +91,15 @@ Result<std::string> load_cuda_module() {
   return module()->path;
 }
 
+void* cuda_module_symbol(const char* name) {
+  const Module& library = module().value();
+  if (void* found = dlsym(library.handle, name)) return found;
+  throw Failure(other_version(library.path, name));
+}
+
 std::unique_ptr<Communicator> make_nccl_communicator(MPI_Comm comm, const CommunicatorOptions& options) {
-  return std::unique_ptr<Communicator>(module().value().make(comm, options));
+  auto* make = reinterpret_cast<MakeNcclCommunicator*>(cuda_module_symbol(make_nccl_communicator_symbol));
+  return std::unique_ptr<Communicator>(make(comm, options));
 }
 
 }  // namespace lockstep

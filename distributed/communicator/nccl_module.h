@@ -15,6 +15,10 @@ namespace lockstep {
 // file needs.
 Result<std::string> load_cuda_module();
 
+// The address of what the library exports by that name. Throws Failure(environment) without library, or when it is of
+// another version and lacks it.
+void* cuda_module_symbol(const char* name);
+
 // The NCCL backend from that library, for the current CUDA device. Collective over `comm`, which is duplicated. Throws
 // Failure(environment) without library or GPU, with two ranks on one GPU, or with two NCCL libraries in the process.
 std::unique_ptr<Communicator> make_nccl_communicator(MPI_Comm comm, const CommunicatorOptions& options);

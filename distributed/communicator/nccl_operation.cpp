@@ -24,6 +24,7 @@ NcclOperation::~NcclOperation() {
 }
 
 void NcclOperation::begin(const Call& call, std::uint64_t sequence, cudaStream_t stream) {
+  what_.clear();
   call_ = call;
   sequence_ = sequence;
   start_ = std::chrono::steady_clock::now();
@@ -32,6 +33,12 @@ void NcclOperation::begin(const Call& call, std::uint64_t sequence, cudaStream_t
 }
 
 void NcclOperation::launched(cudaStream_t stream) { check_cuda(cudaEventRecord(done_, stream), "cudaEventRecord"); }
+
+void NcclOperation::follow(std::string what) {
+  what_ = std::move(what);
+  start_ = std::chrono::steady_clock::now();
+  launched(current_stream(device_));
+}
 
 bool NcclOperation::done() {
   comm_->throw_if_aborted();

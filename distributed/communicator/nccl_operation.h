@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <memory>
+#include <string>
 
 #include "lockstep/distributed/communicator/call.h"
 #include "lockstep/distributed/communicator/nccl_comm.h"
@@ -23,6 +24,8 @@ class NcclOperation final : public Operation {
   void begin(const Call& call, std::uint64_t sequence, cudaStream_t stream);
   // The collective has been launched in `stream`.
   void launched(cudaStream_t stream);
+  // Instead of both: stands for all that the current stream has been given so far, called `what`.
+  void follow(std::string what);
 
   bool done() override;
   // The current stream waits, the host goes on.
@@ -32,7 +35,7 @@ class NcclOperation final : public Operation {
   // True when the GPU has passed it. Any thread; does not look at the state of the communicator.
   bool passed() const { return cudaEventQuery(done_) == cudaSuccess; }
   double age_seconds() const;
-  std::string description() const { return describe(call_, sequence_); }
+  std::string description() const { return what_.empty() ? describe(call_, sequence_) : what_; }
 
  private:
   std::shared_ptr<NcclComm> comm_;
@@ -41,6 +44,7 @@ class NcclOperation final : public Operation {
   cudaEvent_t done_ = nullptr;
   Call call_;
   std::uint64_t sequence_ = 0;
+  std::string what_;
   std::chrono::steady_clock::time_point start_;
 };
 
