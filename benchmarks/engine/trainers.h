@@ -32,7 +32,7 @@ class LockstepTrainer : public Trainer {
         model_(*workload_.module, communicator, std::move(options)),
         optimizer_(model_, {.learning_rate = kLearningRate, .momentum = kMomentum}) {}
   float step() override;
-  double exposed_seconds() const override { return model_.last_sync().exposed_seconds; }
+  double exposed_seconds() const override { return model_.last_sync().exposed_seconds.value_or(0); }
   const lockstep::BucketPlan& plan() const { return model_.plan(); }
 
  private:

@@ -143,6 +143,7 @@ void DataParallel::gather_shards(const at::Tensor& flat) {
 
 const std::vector<bool>& DataParallel::has_gradient() const { return state_->sync.has_gradient(); }
 SyncTiming DataParallel::last_sync() const { return state_->sync.timing(); }
+bool DataParallel::measure_exposed_time(bool on) { return state_->sync.measure_exposed_time(on); }
 BucketReduction* DataParallel::reduction() const { return state_->sync.reduction(); }
 
 }  // namespace lockstep

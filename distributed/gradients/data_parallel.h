@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -35,8 +36,10 @@ struct DataParallelOptions {
 
 // Where the time of the last synchronised backward went, for this rank.
 struct SyncTiming {
-  double exposed_seconds = 0;  // waiting for collectives after backward had nothing left to compute
-  std::int64_t bytes = 0;      // handed to collectives
+  // Waiting for collectives after backward had nothing left to compute; 0 of one rank. On a GPU the time of the newest
+  // synchronisation that has become known, some steps late and each once (exposed_time.h); nothing where none has.
+  std::optional<double> exposed_seconds;
+  std::int64_t bytes = 0;  // handed to collectives
 };
 
 // Owns the flat buffers; the module's parameters and their gradients become views into them, so keep this object for as
@@ -118,6 +121,8 @@ class DataParallel {
   const std::vector<bool>& has_gradient() const;
 
   SyncTiming last_sync() const;
+  // Off while the device's work is recorded for a CUDA graph: last_sync() then knows no time. Returns what held before.
+  bool measure_exposed_time(bool on);
   // What gradients travel by; null where there is one rank.
   BucketReduction* reduction() const;
 

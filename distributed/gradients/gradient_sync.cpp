@@ -5,7 +5,6 @@
 #include <torch/csrc/autograd/function.h>
 
 #include <algorithm>
-#include <chrono>
 
 #include "lockstep/core/error.h"
 
@@ -20,7 +19,8 @@ GradientSync::GradientSync(const std::vector<ParameterInfo>& infos, const Bucket
       bucket_of_(infos.size()),
       versions_(infos.size()),
       stale_(infos.size()),
-      has_gradient_(infos.size()) {
+      has_gradient_(infos.size()),
+      exposed_(flat.gradients().device()) {
   if (communicator.size() > 1) {
     const auto make = make_reduction ? make_reduction : reduce_plainly;
     reduction_ = make({plan, infos, flat.tensors(), flat.gradients().detach(), communicator});
@@ -181,17 +181,18 @@ bool GradientSync::still_synchronised() const {
 
 void GradientSync::synchronize() {
   if (still_synchronised()) return;
-  const auto begin = std::chrono::steady_clock::now();
+  if (reduction_) exposed_.begin();
   const c10::AutoGradMode no_graph(false);
   fill_missing_slots();
   while (next_bucket_ < plan_.buckets.size()) start_bucket(next_bucket_++);
   for (std::size_t i = 0; i < infos_.size(); ++i) has_gradient_[i] = is_used(i);
-  timing_ = {};
+  timing_ = {.exposed_seconds = reduction_ ? std::nullopt : std::optional(0.0)};
   if (reduction_) {
     send_used_flags();
     finish_buckets();
     receive_used_flags();
-    timing_.exposed_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    exposed_.end();
+    timing_.exposed_seconds = exposed_.take();
     timing_.bytes = reduction_->bytes();
   }
   next_bucket_ = 0;

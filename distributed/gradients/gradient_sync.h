@@ -9,6 +9,7 @@
 #include "lockstep/distributed/gradients/bucket_plan.h"
 #include "lockstep/distributed/gradients/bucket_reduction.h"
 #include "lockstep/distributed/gradients/data_parallel.h"
+#include "lockstep/distributed/gradients/exposed_time.h"
 #include "lockstep/distributed/gradients/flat_buffers.h"
 
 namespace lockstep {
@@ -44,6 +45,7 @@ class GradientSync {
   bool has_local_gradients() const { return has_local_gradients_; }
   const std::vector<bool>& has_gradient() const { return has_gradient_; }
   SyncTiming timing() const { return timing_; }
+  bool measure_exposed_time(bool on) { return exposed_.enable(on); }
 
  private:
   void call_at_end_of_backward();
@@ -82,6 +84,7 @@ class GradientSync {
   bool synchronised_ = false;  // a synchronised backward has ended since zero_grad()
   bool has_local_gradients_ = false;
   SyncTiming timing_;
+  ExposedTime exposed_;
 };
 
 }  // namespace lockstep

@@ -2,10 +2,12 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
+#include <limits>
 #include <map>
 #include <sstream>
 #include <thread>
@@ -64,7 +66,13 @@ FaultInjection::FaultInjection(int rank, const std::string& text) {
       refuse(text);
   }
   if (kind_ == Kind::none) refuse(text);
+  step_of_any_ = step;
   if (failing_rank == rank) step_ = step;
+}
+
+std::int64_t FaultInjection::next_strike(std::int64_t step) const {
+  if (kind_ == Kind::slow && step_of_any_ > 0) return std::max(step, step_of_any_);
+  return step <= step_of_any_ ? step_of_any_ : std::numeric_limits<std::int64_t>::max();
 }
 
 bool FaultInjection::strike_now() const {

@@ -25,6 +25,8 @@ class FaultInjection {
   bool strike(std::int64_t step) const {
     return (step == step_ || (kind_ == Kind::slow && step_ > 0 && step > step_)) && strike_now();
   }
+  // The first step from `step` on in which a rank fails, this one or another; a very large number when none will.
+  std::int64_t next_strike(std::int64_t step) const;
   // Whether to flip a bit before this step.
   bool flips_bit(std::int64_t step) const { return step == step_ && kind_ == Kind::bit; }
 
@@ -32,6 +34,7 @@ class FaultInjection {
   enum class Kind { none, raise, kill, exit0, nan, stop, slow, bit };
   bool strike_now() const;
   std::int64_t step_ = -1;  // never reached
+  std::int64_t step_of_any_ = -1;
   Kind kind_ = Kind::none;
 };
 

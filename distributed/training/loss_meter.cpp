@@ -18,17 +18,22 @@ namespace {
 }  // namespace
 
 void LossMeter::add(const at::Tensor& loss, std::int64_t samples, std::int64_t step) {
-  if (first_step_ < 0) first_step_ = step;
-  last_step_ = step;
-  host_.samples += samples;
-  if (!loss.is_cpu()) {
-    if (!device_.defined()) device_ = at::zeros({}, loss.options().dtype(at::kDouble).requires_grad(false));
-    device_.add_(loss.detach(), static_cast<double>(samples));
-    return;
-  }
+  count(samples, step, step);
+  if (!loss.is_cpu()) return add_on_device(loss, samples);
   const double value = *loss.const_data_ptr<float>();
   if (!std::isfinite(value)) refuse(value, "step " + std::to_string(step));
   host_.loss += value * static_cast<double>(samples);
+}
+
+void LossMeter::add_on_device(const at::Tensor& loss, std::int64_t samples) {
+  if (!device_.defined()) device_ = at::zeros({}, loss.options().dtype(at::kDouble).requires_grad(false));
+  device_.add_(loss.detach(), static_cast<double>(samples));
+}
+
+void LossMeter::count(std::int64_t samples, std::int64_t first, std::int64_t last) {
+  if (first_step_ < 0) first_step_ = first;
+  last_step_ = last;
+  host_.samples += samples;
 }
 
 LossSums LossMeter::sums() {

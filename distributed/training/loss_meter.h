@@ -16,6 +16,11 @@ class LossMeter {
   // `step`.
   void add(const at::Tensor& loss, std::int64_t samples, std::int64_t step);
 
+  // The two halves of it, for steps whose work is recorded for a graph: what the device does, and what the host keeps
+  // of steps that were replayed, `first` to `last`, with `samples` in all.
+  void add_on_device(const at::Tensor& loss, std::int64_t samples);
+  void count(std::int64_t samples, std::int64_t first, std::int64_t last);
+
   // Waits for the device. Throws Failure(usage) when the sum is not finite, naming the steps of the window.
   LossSums sums();
 
@@ -23,7 +28,7 @@ class LossMeter {
 
  private:
   LossSums host_;
-  at::Tensor device_;  // float64 scalar; undefined until a loss on a GPU came
+  at::Tensor device_;  // float64 scalar; undefined until a loss was added on the device
   std::int64_t first_step_ = -1, last_step_ = -1;
 };
 

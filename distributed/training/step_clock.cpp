@@ -35,16 +35,39 @@ void StepTotals::add(const StepTotals& other) {
   samples += other.samples;
   seconds += other.seconds;
   exposed_seconds += other.exposed_seconds;
+  exposed_steps += other.exposed_steps;
 }
 
-void StepClock::add(double seconds, std::int64_t samples, double exposed_seconds) {
-  histogram_.add(seconds);
-  const StepTotals step{.steps = 1, .samples = samples, .seconds = seconds, .exposed_seconds = exposed_seconds};
-  total_.add(step);
-  window_.add(step);
+std::optional<double> StepTotals::all_exposed_seconds() const {
+  if (steps == 0) return 0;
+  if (exposed_steps == 0 || 2 * exposed_steps < steps) return {};
+  return exposed_seconds / static_cast<double>(exposed_steps) * static_cast<double>(steps);
+}
+
+std::optional<double> StepTotals::exposed_fraction() const {
+  const auto exposed = all_exposed_seconds();
+  if (!exposed) return {};
+  return seconds > 0 ? *exposed / seconds : 0;
+}
+
+void StepClock::add(double seconds, std::int64_t samples, std::optional<double> exposed_seconds, std::int64_t steps) {
+  for (std::int64_t i = 0; i < steps; ++i) histogram_.add(seconds / static_cast<double>(steps));
+  const StepTotals added{.steps = steps,
+                         .samples = samples,
+                         .seconds = seconds,
+                         .exposed_seconds = exposed_seconds.value_or(0),
+                         .exposed_steps = exposed_seconds ? 1 : 0};
+  total_.add(added);
+  window_.add(added);
   const double kept = std::exp(-seconds / kMemorySeconds);
-  recent_steps_ = recent_steps_ * kept + 1;
+  recent_steps_ = recent_steps_ * kept + static_cast<double>(steps);
   recent_seconds_ = recent_seconds_ * kept + seconds;
+}
+
+void StepClock::add_wait(double seconds) {
+  total_.seconds += seconds;
+  window_.seconds += seconds;
+  recent_seconds_ += seconds;
 }
 
 StepTotals StepClock::take_window() {

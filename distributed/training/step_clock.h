@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 
 namespace lockstep {
 
@@ -23,16 +24,24 @@ class DurationHistogram {
 // Sums over some steps: of the whole training, or since the last line.
 struct StepTotals {
   std::int64_t steps = 0;
-  std::int64_t samples = 0;    // of all ranks
-  double seconds = 0;          // inside steps: data, forward, backward, update; not evaluation, checkpoints
-  double exposed_seconds = 0;  // of these, waiting for collectives
+  std::int64_t samples = 0;        // of all ranks
+  double seconds = 0;              // inside steps: data, forward, backward, update; not evaluation, checkpoints
+  double exposed_seconds = 0;      // waiting for collectives, of the steps …
+  std::int64_t exposed_steps = 0;  // … for which that is known
 
   void add(const StepTotals& other);
+  // What part of the time was waiting for collectives; nothing where it is known of fewer than half of the steps.
+  std::optional<double> exposed_fraction() const;
+  // The same in seconds, of all steps.
+  std::optional<double> all_exposed_seconds() const;
 };
 
 class StepClock {
  public:
-  void add(double seconds, std::int64_t samples, double exposed_seconds);
+  // steps: that were given to the device at once. exposed_seconds: of one step, where it is known.
+  void add(double seconds, std::int64_t samples, std::optional<double> exposed_seconds, std::int64_t steps = 1);
+  // Time that belongs to steps which are counted already: the host has waited for the device to do them.
+  void add_wait(double seconds);
   const DurationHistogram& histogram() const { return histogram_; }
   const StepTotals& total() const { return total_; }
   // What came since the last call.

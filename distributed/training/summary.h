@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "lockstep/distributed/training/capture_problem.h"
 #include "lockstep/distributed/training/memory_report.h"
 
 namespace lockstep {
@@ -20,11 +21,12 @@ struct TrainingSummary {
   double wall_seconds = 0;        // since this process was started
   double samples_per_second = 0;  // of all ranks, inside steps (without evaluation, checkpoints and start-up)
   double step_seconds_p50 = 0, step_seconds_p95 = 0;
-  double exposed_comm_seconds = 0;   // waiting for collectives, mean over ranks
-  std::optional<double> train_loss;  // the last mean that was logged
+  std::optional<double> exposed_comm_seconds;  // waiting for collectives, mean over ranks; where it is known
+  std::optional<double> train_loss;            // the last mean that was logged
   std::optional<double> eval_loss, eval_accuracy;
   std::string weights_sha256;  // on rank 0
   std::string communicator, device;
+  CaptureReport capture;
   std::int64_t pieces = 1;        // that each rank's share of a batch was cut into (--accumulate auto)
   std::vector<MemoryUse> memory;  // at the end, by rank
   std::map<std::string, std::string> versions;

@@ -32,6 +32,16 @@ std::optional<Error> contradiction(const TrainConfig& config) {
                  "--loss-scale is given, --precision is " + config.precision,
                  {},
                  "only float16 needs a loss scale: leave it out, or give --precision fp16"};
+  if (config.capture == "on" && config.device == "cpu")
+    return Error{ErrorKind::usage,
+                 "--capture is on, --device is cpu",
+                 {},
+                 "only a GPU's work can be recorded: leave --capture out, which records where it can"};
+  if (config.capture == "off" && config.capture_steps > 1)
+    return Error{ErrorKind::usage,
+                 "--capture is off, --capture-steps is " + std::to_string(config.capture_steps),
+                 {},
+                 "leave one of them out"};
   if (auto wrong = optimizer_problem(config)) return wrong;
   return {};
 }

@@ -84,6 +84,8 @@ struct TrainConfig {
   std::optional<double> loss_scale;  // fp16: in the beginning
   std::string device = "auto";
   int threads = 1;
+  std::string capture = "auto";    // steps as CUDA graphs: auto, on, off
+  std::int64_t capture_steps = 1;  // that one launch of a graph makes, where so many follow without a stop
   std::string communicator = "auto";
   bool sync_batch_norm = false;   // statistics of batch normalisation over the samples of all ranks
   BucketSize bucket_mb;           // gradients that travel in one all_reduce

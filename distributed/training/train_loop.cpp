@@ -22,6 +22,12 @@ double seconds_between(Clock::time_point from, Clock::time_point to) {
   return std::chrono::duration<double>(to - from).count();
 }
 
+// Nothing where not all ranks know their part.
+std::optional<double> fraction_of_all(double part, double whole, bool known) {
+  if (!known) return {};
+  return whole > 0 ? part / whole : 0;
+}
+
 // Which option ends a training that has made `steps`.
 std::string length_given(const TrainConfig& config, std::int64_t steps) {
   if (config.steps && *config.steps <= steps) return "--steps is " + grouped(*config.steps);
@@ -39,6 +45,12 @@ GuardOptions guard_options(const TrainConfig& config) {
   return options;
 }
 
+std::optional<WeightAverage> make_average(const TrainConfig& config, DataParallel& model) {
+  std::optional<WeightAverage> average;
+  if (config.ema_decay) average.emplace(model, WeightAverageOptions{.decay = *config.ema_decay});
+  return average;
+}
+
 std::int64_t rounded_up(std::int64_t a, std::int64_t b) { return a / b + (a % b != 0); }
 
 }  // namespace
@@ -52,13 +64,15 @@ TrainLoop::TrainLoop(Session& session, const TrainConfig& config, TrainingTask t
       model_(task_.module, session.communicator(), buckets_.options),
       optimizer_(session.agree([&] { return make_optimizer(config_, model_); })),
       guard_(guard_options(config)),
+      average_(make_average(config, model_)),
       train_step_({task_.forward, model_, *optimizer_, task_.train, meter_, session.device(), config.precision,
-                   config.accumulate.count, config.sync_batch_norm, &guard_, config.accumulate.automatic,
-                   task_.module.buffers(), [this](const std::string& text) { report_.line(text); }}),
+                   config.accumulate.count, config.sync_batch_norm, &guard_, average_ ? &*average_ : nullptr,
+                   config.accumulate.automatic, task_.module.buffers(),
+                   [this](const std::string& text) { report_.line(text); }}),
+      runner_(session, train_step_, runner_options()),
       report_(session.run(), session.rank() == 0),
       fault_(session.rank()),
       cut_(epoch_cut(task_.train, config.accumulate.count)) {
-  if (config_.ema_decay) average_.emplace(model_, WeightAverageOptions{.decay = *config_.ema_decay});
   session_.agree([&] {
     if (!speaks()) return;
     store_.prepare();
@@ -95,7 +109,20 @@ void TrainLoop::resume() {
   length_ = plan({start.checkpoint->first_step_samples, start.checkpoint->first_epoch_steps}, task_.train.position());
 }
 
+StepRunnerOptions TrainLoop::runner_options() {
+  const c10::Device device = session_.device();
+  return {.problem = capture_problem(config_, {.on_gpu = device.is_cuda(),
+                                               .device = device.str(),
+                                               .communicator = std::string(model_.communicator().name()),
+                                               .world_size = session_.world_size(),
+                                               .weights_of_16_bits = model_.flat_parameters().element_size() == 2}),
+          .required = config_.capture == "on",
+          .steps_per_launch = config_.capture_steps,
+          .say = [this](const std::string& text) { report_.line(text); }};
+}
+
 TrainingSummary TrainLoop::run() {
+  const auto stream = runner_.enter_stream();
   announce();
   train();
   return finish();
@@ -120,21 +147,42 @@ void TrainLoop::announce() {
   if (!resumed_from_.empty() && step_ >= length_.total_steps)
     report_.line("the checkpoint is at step " + grouped(step_) + " already, " + length_given(config_, step_) +
                  ": nothing to do but test it and write the model");
+  if (session_.device().is_cuda() && config_.capture == "auto" && !runner_.may_capture())
+    report_.line("steps are not captured: " + runner_.report().reason);
+}
+
+// What is known of the steps to come. Equal on all ranks.
+StepRunner::Ahead TrainLoop::ahead() const {
+  const SamplePosition position = task_.train.position();
+  const Stops stops{.total_steps = length_.total_steps,
+                    .eval_every = config_.eval_every,
+                    .checkpoint_every = config_.checkpoint_every,
+                    .check_replicas = config_.check_replicas,
+                    .log_every = config_.log_every,
+                    .log_batch = config_.log_batch(),
+                    .step_samples = cut_.step_samples()};
+  const std::int64_t before_strike = fault_.next_strike(step_ + 1) - step_ - 1;
+  return {.step = step_ + 1,
+          .until_stop = std::min(steps_to_stop(stops, step_, position.consumed), before_strike),
+          .alone = before_strike == 0,
+          .learning_rate = [this, position](std::int64_t ahead) {
+            const SamplePosition there{position.epoch, position.consumed + ahead * cut_.step_samples()};
+            return learning_rate_at(length_.schedule, length_.schedule_position(step_ + ahead, there));
+          }};
 }
 
 void TrainLoop::train() {
   waits_.take(session_, model_.communicator());  // what came before the first step is nobody's lateness
   while (step_ < length_.total_steps) {
-    const double position = length_.schedule_position(step_, task_.train.position());
-    optimizer_->set_learning_rate(learning_rate_at(length_.schedule, position));
     const std::int64_t batch_before = batches_of_epoch();
-    const bool spoil = fault_.strike(step_ + 1);
+    StepRunner::Ahead next = ahead();
+    next.spoil = fault_.strike(step_ + 1);
     if (fault_.flips_bit(step_ + 1)) flip_bit(model_.tensors().back());
     const auto begin = Clock::now();
-    const StepResult result = train_step_(step_ + 1, spoil);
+    const StepResult result = runner_(next);
     if (result.global_samples == 0) fail(ErrorKind::internal, "an epoch of no samples");
     const auto end = Clock::now();
-    ++step_;
+    step_ += result.steps;
     after_step(result, seconds_between(begin, end), batch_before);
     if (report_.progress_due(end)) show_progress(end);
   }
@@ -146,12 +194,8 @@ void TrainLoop::after_step(const StepResult& result, double seconds, std::int64_
     if (speaks()) session_.run().mark_started();
     report_.memory(memory_of_ranks(), step_);
   }
-  clock_.add(seconds, result.global_samples, result.exposed_seconds);
-  if (result.gradients.skip) {
-    report_.line("step " + std::to_string(step_) + " is left out: " + result.gradients.reason);
-  } else if (average_) {
-    average_->update();
-  }
+  clock_.add(seconds, result.global_samples, result.exposed_seconds, result.steps);
+  if (result.gradients.skip) report_.line("step " + std::to_string(step_) + " is left out: " + result.gradients.reason);
   gradient_norm_ = result.gradients.norm;
   if (config_.check_replicas > 0 && step_ % config_.check_replicas == 0) compare_replicas();
   if (batches_of_epoch() / config_.log_every != batch_before / config_.log_every) close_window();
@@ -190,10 +234,14 @@ std::int64_t TrainLoop::batches_of_epoch() const {
 
 // The mean over the samples of all ranks since the window began, in earlier attempts too.
 void TrainLoop::close_window() {
+  const auto begin = Clock::now();
   const LossSums loss = meter_.sums();
+  if (!session_.device().is_cpu()) clock_.add_wait(seconds_between(begin, Clock::now()));  // for the steps to be done
   const StepTotals window = clock_.take_window();
   const double world_size = session_.world_size();
-  double sums[] = {loss.loss, static_cast<double>(loss.samples), window.seconds, window.exposed_seconds};
+  const auto exposed = window.all_exposed_seconds();
+  double sums[] = {loss.loss, static_cast<double>(loss.samples), window.seconds, exposed.value_or(0),
+                   exposed ? 1.0 : 0.0};
   sum_over_ranks(model_.communicator(), session_.device(), sums);
   meter_.reset();
   const WaitWindow waits = waits_.take(session_, model_.communicator());
@@ -208,7 +256,7 @@ void TrainLoop::close_window() {
        .learning_rate = optimizer_->learning_rate(),
        .gradient_norm = gradient_norm_,
        .samples_per_second = seconds > 0 ? static_cast<double>(window.samples) / seconds : 0,
-       .exposed_fraction = sums[2] > 0 ? sums[3] / sums[2] : 0,
+       .exposed_fraction = fraction_of_all(sums[3], sums[2], sums[4] == world_size),
        .waited_fraction = seconds > 0 ? waits.waited_seconds / seconds : 0,
        .bytes_per_step = window.steps > 0 ? static_cast<double>(waits.bytes) / static_cast<double>(window.steps) : 0,
        .straggler = straggler_line(waits, seconds)});
@@ -225,7 +273,7 @@ void TrainLoop::show_progress(Clock::time_point now) {
        .total_steps = length_.total_steps,
        .loss = loss.samples > 0 ? loss.loss / static_cast<double>(loss.samples) : train_loss_.value_or(std::nan("")),
        .samples_per_second = static_cast<double>(cut_.step_samples()) / step_seconds,
-       .exposed_fraction = total.exposed_seconds / total.seconds,
+       .exposed_fraction = total.exposed_fraction().value_or(0),
        .seconds_left = static_cast<double>(length_.total_steps - step_) * step_seconds},
       now);
 }
@@ -265,7 +313,8 @@ TrainingSummary TrainLoop::finish() {
   if (average_) averaged.emplace(*average_);
   const std::string digest = speaks() ? write_model(model_path, task_.facts, state_dict(task_.module)) : "";
 
-  double exposed[] = {clock_.total().exposed_seconds};
+  const auto own_exposed = clock_.total().all_exposed_seconds();
+  double exposed[] = {own_exposed.value_or(0), own_exposed ? 1.0 : 0.0};
   sum_over_ranks(model_.communicator(), session_.device(), exposed);
   const StepTotals& total = clock_.total();
   TrainingSummary summary{
@@ -276,13 +325,14 @@ TrainingSummary TrainLoop::finish() {
       .samples_per_second = total.seconds > 0 ? static_cast<double>(total.samples) / total.seconds : 0,
       .step_seconds_p50 = clock_.histogram().quantile(0.5),
       .step_seconds_p95 = clock_.histogram().quantile(0.95),
-      .exposed_comm_seconds = exposed[0] / session_.world_size(),
+      .exposed_comm_seconds = fraction_of_all(exposed[0], session_.world_size(), exposed[1] == session_.world_size()),
       .train_loss = train_loss_,
       .eval_loss = evaluation_->loss,
       .eval_accuracy = evaluation_->accuracy(),
       .weights_sha256 = digest,
       .communicator = std::string(model_.communicator().name()),
       .device = session_.device().str(),
+      .capture = runner_.report(),
       .pieces = train_step_.pieces(),
       .memory = memory_of_ranks(),
       .versions = versions(session_),

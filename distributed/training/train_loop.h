@@ -23,6 +23,7 @@
 #include "lockstep/distributed/training/memory_report.h"
 #include "lockstep/distributed/training/rank_waits.h"
 #include "lockstep/distributed/training/step_clock.h"
+#include "lockstep/distributed/training/step_runner.h"
 #include "lockstep/distributed/training/summary.h"
 #include "lockstep/distributed/training/train_config.h"
 #include "lockstep/distributed/training/train_report.h"
@@ -59,7 +60,9 @@ class TrainLoop {
   void resume();
   void announce();
   bool nothing_left() const;
+  StepRunnerOptions runner_options();
   void train();
+  StepRunner::Ahead ahead() const;
   void after_step(const StepResult& result, double seconds, std::int64_t batch_before);
   std::vector<MemoryUse> memory_of_ranks();
   void compare_replicas();
@@ -86,6 +89,7 @@ class TrainLoop {
   std::optional<WeightAverage> average_;
   LossMeter meter_;
   TrainStep train_step_;
+  StepRunner runner_;  // behind model_: what it records uses the model's memory
   StepClock clock_;
   RankWaits waits_;
   TrainReport report_;

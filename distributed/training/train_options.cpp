@@ -8,7 +8,7 @@
 namespace lockstep {
 namespace {
 
-constexpr std::int64_t kNone = 0, kOne = 1, kTwo = 2;
+constexpr std::int64_t kNone = 0, kOne = 1, kTwo = 2, kMostCaptured = 1000;
 const double kBelowOne = std::nextafter(1.0, 0.0);
 
 void add_data_and_model(OptionTable<TrainConfig>& table) {
@@ -122,6 +122,14 @@ void add_machine(OptionTable<TrainConfig>& table) {
   table.add(
       "checkpoint-activations", &TrainConfig::checkpoint_activations, "",
       "resnets, vit_small, gpt2: keep activations between blocks alone, compute the rest twice; the same numbers");
+  table.add("capture", &TrainConfig::capture, "WHETHER",
+            "record a training step on a GPU once and replay it as a whole: auto (where it is possible; the log says "
+            "why not), on (else end with an error) or off",
+            one_of({"auto", "on", "off"}));
+  table.add("capture-steps", &TrainConfig::capture_steps, "K",
+            "steps of one replay, where so many follow without a stop for the log, a test or a checkpoint: spares a "
+            "tiny step the host's time",
+            between(kOne, kMostCaptured));
   table.add("communicator", &TrainConfig::communicator, "NAME", "auto, self, mpi, shm, hierarchical or nccl",
             one_of({"auto", "self", "mpi", "shm", "hierarchical", "nccl"}));
   table.add("bucket-mb", &TrainConfig::bucket_mb, "X|auto",

@@ -43,7 +43,7 @@ void TrainReport::loss(const LossPoint& point) {
   run_.log("train/learning_rate", point.learning_rate, point.step);
   if (point.gradient_norm) run_.log("train/gradient_norm", *point.gradient_norm, point.step);
   run_.log("train/samples_per_second", point.samples_per_second, point.step);
-  run_.log("train/exposed_comm_fraction", point.exposed_fraction, point.step);
+  if (point.exposed_fraction) run_.log("train/exposed_comm_fraction", *point.exposed_fraction, point.step);
   run_.log("train/waited_fraction", point.waited_fraction, point.step);
   run_.log("train/comm_bytes_per_step", point.bytes_per_step, point.step);
   if (!point.straggler.empty() && point.step >= next_straggler_step_) {

@@ -25,10 +25,10 @@ struct LossPoint {
   double learning_rate = 0;
   std::optional<double> gradient_norm = {};  // of the last step, before clipping; where it was computed
   double samples_per_second = 0;
-  double exposed_fraction = 0;  // of the time in steps, after backward
-  double waited_fraction = 0;   // the same, in all collectives
-  double bytes_per_step = 0;    // that rank 0 handed to collectives
-  std::string straggler = {};   // a line about the rank for which others wait, or ""
+  std::optional<double> exposed_fraction = {};  // of the time in steps, after backward; where it is known
+  double waited_fraction = 0;                   // the same, in all collectives
+  double bytes_per_step = 0;                    // that rank 0 handed to collectives
+  std::string straggler = {};                   // a line about the rank for which others wait, or ""
 };
 
 class TrainReport {

@@ -40,8 +40,25 @@ StepResult TrainStep::operator()(std::int64_t step, bool spoil) {
   if (result.global_samples == 0) return result;
   result.exposed_seconds = parts_.model.last_sync().exposed_seconds;
   if (parts_.guard) result.gradients = (*parts_.guard)(parts_.model, step);
-  if (!result.gradients.skip) parts_.optimizer.step(result.gradients.scale);
+  if (!result.gradients.skip) {
+    parts_.optimizer.step(result.gradients.scale);
+    if (parts_.average) parts_.average->update();
+  }
   return result;
+}
+
+void TrainStep::record(std::span<const DeviceBatch> micro_batches, const UpdateNumbers& numbers) {
+  const std::int64_t step_samples = parts_.source.global_batch_size() * static_cast<std::int64_t>(micro_batches.size());
+  parts_.model.zero_grad();
+  parts_.model.broadcast_buffers();
+  for (const auto& batch : micro_batches) {
+    std::optional<DataParallel::NoSync> only_add;
+    if (&batch != &micro_batches.back()) only_add.emplace(parts_.model);
+    backward_piece(batch.input, batch.target, {.step_samples = step_samples, .recorded = true});
+  }
+  const auto gradients = parts_.guard ? (*parts_.guard)(parts_.model, 0) : GradientGuard::Verdict{};
+  parts_.optimizer.step_with(numbers.of_optimizer, gradients.scale);
+  if (parts_.average) parts_.average->update_with(numbers.of_average);
 }
 
 // Samples of all ranks in the next step. Known beforehand, because each micro-batch's loss is weighted by it.
@@ -107,7 +124,7 @@ void TrainStep::backward_piece(const at::Tensor& input, const at::Tensor& target
   if (count == 0) return loss.sum().mul(0.0).backward();  // the mean of no losses is NaN
   loss = cross_entropy(loss, target);
   if (part.spoil) loss = loss.mul(std::numeric_limits<double>::quiet_NaN());
-  parts_.meter.add(loss, count, part.step);
+  part.recorded ? parts_.meter.add_on_device(loss, count) : parts_.meter.add(loss, count, part.step);
   // DataParallel averages over ranks; the mean over samples needs each rank's mean weighted by its share of the
   // samples.
   const double weight = static_cast<double>(count * parts_.model.communicator().size()) /

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <fstream>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "lockstep/core/error.h"
@@ -93,6 +94,25 @@ TEST(StepClock, WindowsAddUpToTheTotal) {
   EXPECT_LT(clock.recent_step_seconds(), 2);
 }
 
+// On a GPU a step's waiting is known some steps later, in a recorded step never.
+TEST(StepClock, ReportsWaitingOnlyWhereItIsKnown) {
+  StepClock clock;
+  EXPECT_EQ(clock.total().exposed_fraction(), 0);
+  clock.add(1, 8, std::nullopt);
+  EXPECT_FALSE(clock.total().exposed_fraction());
+  clock.add(1, 8, 0.25);
+  EXPECT_EQ(clock.take_window().exposed_fraction(), 0.25);
+  clock.add(4, 32, std::nullopt, /*steps=*/4);
+  EXPECT_FALSE(clock.take_window().exposed_fraction());
+  EXPECT_FALSE(clock.total().exposed_fraction()) << "of one step in six";
+  EXPECT_EQ(clock.total().steps, 6);
+  EXPECT_EQ(clock.histogram().count(), 6);
+  EXPECT_NEAR(clock.histogram().quantile(0.9), 1, 0.02);
+  clock.add_wait(2);
+  EXPECT_EQ(clock.total().seconds, 8);
+  EXPECT_EQ(clock.total().steps, 6);
+}
+
 TEST(StartUpClock, PhasesFollowEachOther) {
   StartUpClock clock;
   clock.mark("mpi");
@@ -119,6 +139,10 @@ TEST(Summary, HasTheAgreedNames) {
   EXPECT_EQ(json.at("world_size"), 3);
   EXPECT_TRUE(json.at("train_loss").is_null()) << "nothing was logged";
   EXPECT_TRUE(json.at("resumed_from").is_null());
+  EXPECT_TRUE(json.at("exposed_comm_seconds").is_null()) << "nobody has measured it";
+  EXPECT_EQ(json.at("capture").at("captured"), false);
+  EXPECT_TRUE(json.at("capture").at("reason").is_null());
+  EXPECT_EQ(json.at("capture").at("steps_per_launch"), 1);
   EXPECT_EQ(json.at("start_up").at("total"), 0.75);
 }
 
@@ -155,6 +179,14 @@ TEST(FaultInjection, StrikesOneRankAtOneStep) {
     EXPECT_FALSE(none.strike(step));
   }
   EXPECT_THROW(FaultInjection(0, "kind=throw").strike(1), Failure);
+  const auto never = std::numeric_limits<std::int64_t>::max();
+  EXPECT_EQ(none.next_strike(1), never);
+  for (const auto* rank : {&fault, &other}) {  // all ranks know when
+    EXPECT_EQ(rank->next_strike(1), 7);
+    EXPECT_EQ(rank->next_strike(7), 7);
+    EXPECT_EQ(rank->next_strike(8), never);
+  }
+  EXPECT_EQ(FaultInjection(0, "step=7:kind=slow").next_strike(9), 9);
 }
 
 TEST(FaultInjection, RefusesWhatItCannotDo) {

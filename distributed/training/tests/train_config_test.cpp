@@ -73,6 +73,8 @@ TEST(TrainConfig, TheListOfOptionsIsTheAgreedOne) {
                                            "precision",
                                            "loss-scale",
                                            "checkpoint-activations",
+                                           "capture",
+                                           "capture-steps",
                                            "communicator",
                                            "bucket-mb",
                                            "sync-batch-norm",
