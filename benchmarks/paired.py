@@ -4,6 +4,7 @@
     python benchmarks/paired.py all                     # about 20 minutes, on a machine that does nothing else
     python benchmarks/paired.py engine                  # what the engine's step costs: step, models, scaling, sweep, nodes, steady
     python benchmarks/paired.py step --pairs 11
+    python benchmarks/paired.py gpu                     # on a node with a GPU
     LOCKSTEP_CIFAR10=/data/cifar-10-batches-bin python benchmarks/paired.py memory
 
 Needs a build and a Python with torch, numpy, h5py and mpi4py. Writes RESULTS/DATE.json, .md and plots, and prints the table.
@@ -15,12 +16,13 @@ import shlex
 import subprocess
 import sys
 
-from measure import all_reduce, memory, models, nodes, report, scaling, start, steady, step, sweep
+from measure import all_reduce, gpu, memory, models, nodes, report, scaling, start, steady, step, sweep
 from measure.place import ROOT, Place
 
 PRESETS = {"step": step.measure, "models": models.measure, "scaling": scaling.measure, "allreduce": all_reduce.measure,
            "sweep": sweep.measure, "nodes": nodes.measure, "steady": steady.measure, "start": start.measure, "memory": memory.measure}
 GROUPS = {"engine": ["step", "models", "scaling", "sweep", "nodes", "steady"], "all": list(PRESETS)}
+PRESETS["gpu"] = gpu.measure                        # not in "all": it needs a GPU
 QUIET_LOAD = 1.5
 
 
@@ -39,11 +41,15 @@ def say(text):
     print(text, file=sys.stderr, flush=True)
 
 
+def chosen(options):
+    named = [options.presets] if isinstance(options.presets, str) else options.presets
+    return list(dict.fromkeys(preset for word in named for preset in GROUPS.get(word, [word])))
+
+
 def measure(place, options):
     """The results of the chosen presets, and whether one could not be measured: the others are not lost with it."""
     results, failed = [], False
-    named = [options.presets] if isinstance(options.presets, str) else options.presets
-    for name in dict.fromkeys(preset for word in named for preset in GROUPS.get(word, [word])):
+    for name in chosen(options):
         try:
             results += PRESETS[name](place, options)
         except (SystemExit, subprocess.SubprocessError) as error:
@@ -54,6 +60,9 @@ def measure(place, options):
 
 def main():
     options = parse(sys.argv[1:])
+    if "gpu" in chosen(options) and (why := gpu.problem()):
+        say(f"paired.py: {why}")
+        return 2
     place = Place(options.build, say)
     where = report.machine(place)
     if where["load_before"] > QUIET_LOAD:

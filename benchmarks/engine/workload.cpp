@@ -66,6 +66,12 @@ Workload make_workload(const std::string& name, std::int64_t batch, int rank) {
   if (name == "cifar_net" || name == "resnet18") {
     workload = of(lockstep::make_model(name, {}));
     shape = {{3, 32, 32}};
+  } else if (name == "resnet50") {
+    workload = of(lockstep::make_model(name, {.height = 224, .width = 224, .classes = 1000}));
+    shape = {{3, 224, 224}, 1000};
+  } else if (name == "gpt2") {
+    workload = of(lockstep::make_model(name, {.sequence_length = 1024, .vocabulary = 50257}));
+    shape = {{1024}, 50257, true};
   } else if (name == "gpt2_tiny") {
     workload = of(lockstep::make_model(name, {.sequence_length = 128, .vocabulary = 256}));
     shape = {{128}, 256, true};

@@ -22,6 +22,8 @@ def versions(place):
     found = {"python": platform.python_version(), "torch": torch.__version__,
              "mpi": _first_line(["mpirun", "--version"]), "compiler": _first_line(["c++", "--version"]),
              "lockstep": _first_line(["git", "-C", str(pathlib.Path(__file__).parent), "rev-parse", "--short", "HEAD"])}
+    if torch.cuda.is_available():
+        found["gpu"] = f"{torch.cuda.get_device_name()} (CUDA {torch.version.cuda})"
     return found
 
 

@@ -10,6 +10,8 @@ WEIGHT_SEED, BATCH_SEED = 1, 1000
 WORKLOADS = {
     "cifar_net": (lambda: networks.tutorial.Net(3, 32, 32, 10), (3, 32, 32), 10, False),
     "resnet18": (lambda: networks.resnet.resnet18(3, 32, 32, 10), (3, 32, 32), 10, False),
+    "resnet50": (lambda: networks.resnet.resnet50(3, 224, 224, 1000), (3, 224, 224), 1000, False),
+    "gpt2": (lambda: networks.gpt2.gpt2(1024, 50257), (1024,), 50257, True),
     "gpt2_tiny": (lambda: networks.gpt2.gpt2_tiny(128, 256), (128,), 256, True),
     "mlp_3x256": (lambda: networks.Perceptron(784, 256, 256, 256, 10), (784,), 10, False),
 }
