@@ -18,8 +18,8 @@
 #include <vector>
 
 #include "listed_batches.h"
+#include "lockstep/distributed/gradients/generators.h"
 #include "lockstep/distributed/optimizer/tests/optimizer_by_name.h"
-#include "lockstep/distributed/training/generators.h"
 #include "lockstep/distributed/training/step_runner.h"
 
 namespace lockstep::testing {
