@@ -61,14 +61,18 @@ std::vector<std::string> dataset_names(const Workspace& workspace) {
 }
 
 std::string to_text(const DatasetRecord& record) {
-  const ordered_json json = {{"name", record.name},
+  const ordered_json json = {{"format", 1},
+                             {"name", record.name},
                              {"version", record.version},
                              {"path", record.path.string()},
+                             {"kind", record.kind},
                              {"sha256", record.sha256},
                              {"bytes", record.bytes},
+                             {"files", record.files},
                              {"source", record.source},
                              {"description", record.description},
-                             {"created", record.created}};
+                             {"created", record.created},
+                             {"tags", record.tags}};
   return json.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n";
 }
 
@@ -79,9 +83,15 @@ Result<DatasetRecord> read_record(const Workspace& workspace, const std::string&
     DatasetRecord record;
     record.name = name;
     record.version = version;
+    if (json.value("format", 1) > 1)
+      return Error{ErrorKind::environment, "the record was made by a newer Lockstep", file.string(), {}};
     record.path = json.at("path").get<std::string>();
     record.sha256 = json.at("sha256").get<std::string>();
+    // Earlier records held files that lockstep-train takes, with a digest, and folders without one.
+    record.kind = json.value("kind", record.sha256.empty() ? "folder" : "hdf5");
     record.bytes = json.at("bytes").get<std::int64_t>();
+    record.files = json.value("files", std::int64_t{1});
+    record.tags = json.value("tags", record.tags);
     record.source = json.at("source").get<std::string>();
     record.description = json.at("description").get<std::string>();
     record.created = json.at("created").get<std::string>();
@@ -119,6 +129,17 @@ Result<DatasetRecord> register_dataset(const Workspace& workspace, DatasetRecord
   }
 } catch (const Failure& failure) {
   return failure.error();
+}
+
+Result<DatasetRecord> remove_dataset(const Workspace& workspace, const std::string& name, int version) {
+  const auto record = find_dataset(workspace, name + "@" + std::to_string(version));
+  std::error_code error;
+  if (record && !fs::remove(record_path(workspace, name, version), error) && error)
+    return Error{ErrorKind::environment,
+                 "cannot remove the record: " + error.message(),
+                 record_path(workspace, name, version).string(),
+                 {}};
+  return record;
 }
 
 Result<DatasetRecord> find_dataset(const Workspace& workspace, std::string_view reference) {

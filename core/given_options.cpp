@@ -1,5 +1,6 @@
 #include "lockstep/core/given_options.h"
 
+#include <algorithm>
 #include <set>
 #include <tuple>
 
@@ -80,29 +81,45 @@ std::optional<Error> assign_list(const OptionEntry& entry, const std::vector<Giv
 
 }  // namespace
 
-std::optional<Error> assign_options(const std::vector<GivenOption>& given, void* config,
-                                    OptionTableBase::Origins& origins) {
+namespace {
+
+std::string dashed(std::string name) {
+  name.erase(0, name.find_first_not_of('-'));
+  std::replace(name.begin(), name.end(), '_', '-');
+  return name;
+}
+
+Error given_twice(const GivenOption& first, const GivenOption& second) {
+  const std::string at = first.where == second.where ? "" : " (first at " + first.where + ")";
+  const std::string values = "'" + first.text + "' and '" + second.text + "'" + at;
+  const bool two_names = dashed(first.typed) != dashed(second.typed);
+  const std::string what = two_names ? first.typed + " and " + second.typed + " are names of one field: "
+                                     : second.typed + " is given twice: ";
+  return {ErrorKind::usage, what + values, second.where, "keep one of them"};
+}
+
+}  // namespace
+
+std::vector<Error> assign_options(const std::vector<GivenOption>& given, void* config,
+                                  OptionTableBase::Origins& origins) {
+  std::vector<Error> errors;
   std::map<const OptionEntry*, const GivenOption*> first;
   for (const GivenOption& option : given) {
     const auto [earlier, is_new] = first.emplace(option.entry, &option);
-    if (is_new) origins[option.entry->name] = option.where;
+    if (is_new) origins[option.entry->name] = origins[dashed(option.typed)] = option.where;
     if (option.entry->repeated) {
       if (!is_new) continue;
       const auto assign = option.entry->is_key_values ? assign_pairs : assign_list;
-      if (auto error = assign(*option.entry, given, config)) return error;
+      if (auto error = assign(*option.entry, given, config)) errors.push_back(*error);
       continue;
     }
     if (!is_new) {
-      const GivenOption& other = *earlier->second;
-      const std::string at = other.where == option.where ? "" : " (first at " + other.where + ")";
-      return Error{ErrorKind::usage,
-                   option.typed + " is given twice: '" + other.text + "' and '" + option.text + "'" + at, option.where,
-                   "keep one of them"};
+      errors.push_back(given_twice(*earlier->second, option));
+    } else if (const std::string problem = option.entry->set(config, option.text); !problem.empty()) {
+      errors.push_back(bad_value(option, problem));
     }
-    const std::string problem = option.entry->set(config, option.text);
-    if (!problem.empty()) return bad_value(option, problem);
   }
-  return std::nullopt;
+  return errors;
 }
 
 }  // namespace lockstep

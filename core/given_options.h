@@ -22,8 +22,9 @@ struct GivenOption {
 };
 
 // Sets every member that one source (a command line, a file) names, in the order given, and notes where from. What the
-// struct held before yields: a list as a whole, of KeyValues the keys that are named again.
-std::optional<Error> assign_options(const std::vector<GivenOption>& given, void* config,
-                                    OptionTableBase::Origins& origins);
+// struct held before yields: a list as a whole, of KeyValues the keys that are named again. Returns what is wrong, in
+// the order given; the rest is set.
+std::vector<Error> assign_options(const std::vector<GivenOption>& given, void* config,
+                                  OptionTableBase::Origins& origins);
 
 }  // namespace lockstep

@@ -78,8 +78,9 @@ class OptionTaker {
 
 const OptionEntry* OptionTableBase::find(std::string_view name) const {
   const std::string wanted = with_dashes(name);
-  const auto at =
-      std::find_if(entries_.begin(), entries_.end(), [&](const OptionEntry& e) { return e.name == wanted; });
+  const auto at = std::find_if(entries_.begin(), entries_.end(), [&](const OptionEntry& e) {
+    return e.name == wanted || std::find(e.old_names.begin(), e.old_names.end(), wanted) != e.old_names.end();
+  });
   return at == entries_.end() ? nullptr : &*at;
 }
 
@@ -130,7 +131,7 @@ Result<OptionTableBase::Origins> OptionTableBase::parse_command_line(const std::
     }
   }
   Origins origins;
-  if (auto error = assign_options(given, config, origins)) return *error;
+  if (const auto errors = assign_options(given, config, origins); !errors.empty()) return errors.front();
   return origins;
 } catch (const Failure& failure) {
   return failure.error();

@@ -12,6 +12,7 @@
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -26,6 +27,9 @@ namespace lockstep {
 // A value whose text can appear several times, in order: script_params, environment_variables, tags.
 using KeyValues = std::vector<std::pair<std::string, std::string>>;
 
+// How a single value is written in JSON.
+enum class ValueKind { text, integer, number, boolean };
+
 // How one option's text becomes a struct's member and back. Made by OptionTable::add, not by hand.
 struct OptionEntry {
   std::string name;            // with dashes: "batch-size"; underscores are accepted wherever the name is typed
@@ -35,6 +39,8 @@ struct OptionEntry {
   bool repeated = false;       // may be given several times
   bool is_key_values = false;  // KeyValues: a section of the INI file as well
   bool is_switch = false;      // bool: "--name" alone means true; "--name=false" works too
+  ValueKind kind = ValueKind::text;
+  std::vector<std::string> old_names;  // with dashes: still taken, not shown in the help
   std::function<std::string(void* config, const std::string& text)> set;  // "" or what is wrong with the text
   std::function<std::vector<std::string>(const void* config)> get;        // the value(s) as text that `set` understands
   std::function<void(void* config)> reset;                                // back to T{}: an empty list
@@ -50,13 +56,14 @@ class OptionTableBase {
   // Starts a new heading for the entries that follow.
   void group(std::string title) { group_ = std::move(title); }
   const std::vector<OptionEntry>& entries() const { return entries_; }
-  // By its name in either spelling; nullptr when there is none.
+  // By its name in either spelling, or an old name; nullptr when there is none.
   const OptionEntry* find(std::string_view name) const;
 
   // The help: usage line, then groups with aligned columns, defaults read from `defaults`.
   std::string help(const void* defaults, std::string_view usage) const;
 
-  // Where each value came from, for messages: "job.ini:3" or "command line". Keys are names with dashes.
+  // Where each value came from, for messages: "job.ini:3" or "command line". Keys are names with dashes; a value given
+  // by an old name is there under both names.
   using Origins = std::map<std::string, std::string>;
 
   // argv without the program's name: "--name value" and "--name=value". Unknown option: usage error with the nearest
@@ -70,13 +77,21 @@ class OptionTableBase {
   // option of KeyValues takes ("--tags a=1 b=2"). "" where it does not.
   std::string repeat_hint(const std::vector<std::string>& argv, const std::string& word) const;
 
-  // "name = value" lines, # comments, no sections needed; errors carry file:line. Repeated names where allowed.
+  // "name = value" lines, # comments, no sections needed; errors carry file:line, and all fields that are unknown or
+  // have a bad value are told at once. Repeated names where allowed.
   // KeyValues also as a section: "[tags]", then "key = value" lines up to the next section. The whole syntax:
   // core/README.md.
   Result<Origins> parse_ini(std::string_view text, std::string_view file_name, void* config) const;
 
   // The INI text that gives this config again when parsed onto `defaults`; values equal to the default are left out.
   std::string to_ini(const void* config, const void* defaults) const;
+
+  // An object with a member per field, named with underscores: numbers, booleans, strings, a list of strings, and for
+  // KeyValues a list of pairs, since keys are ordered and may come twice. What is empty and is so in `defaults` is left
+  // out.
+  nlohmann::ordered_json to_json(const void* config, const void* defaults) const;
+  // The members it knows; others are ignored. Throws Failure(corrupt_data) for a member of another type.
+  void from_json(const nlohmann::ordered_json& json, void* config) const;
 
  protected:
   OptionEntry& add_entry(OptionEntry entry);
@@ -126,6 +141,23 @@ template <> std::vector<std::string> OptionValue<KeyValues>::format(const KeyVal
 template <> std::vector<std::string> OptionValue<std::vector<std::string>>::format(const std::vector<std::string>&);
 // clang-format on
 
+template <typename T>
+struct WithoutOptional {
+  using type = T;
+};
+template <typename T>
+struct WithoutOptional<std::optional<T>> {
+  using type = T;
+};
+
+template <typename T>
+constexpr ValueKind value_kind() {
+  using Value = typename WithoutOptional<T>::type;
+  if (std::is_same_v<Value, bool>) return ValueKind::boolean;
+  if (std::is_integral_v<Value>) return ValueKind::integer;
+  return std::is_floating_point_v<Value> ? ValueKind::number : ValueKind::text;
+}
+
 template <typename Config>
 class OptionTable : public OptionTableBase {
  public:
@@ -145,7 +177,8 @@ class OptionTable : public OptionTableBase {
     entry.help = std::move(help);
     entry.is_key_values = std::is_same_v<T, KeyValues>;
     entry.repeated = entry.is_key_values || std::is_same_v<T, std::vector<std::string>>;
-    entry.is_switch = std::is_same_v<T, bool> || std::is_same_v<T, std::optional<bool>>;
+    entry.kind = value_kind<T>();
+    entry.is_switch = entry.kind == ValueKind::boolean;
     entry.set = [member, check = std::move(check)](void* config, const std::string& text) {
       T& value = static_cast<Config*>(config)->*member;
       std::string problem = OptionValue<T>::parse(text, value);
@@ -163,6 +196,12 @@ class OptionTable : public OptionTableBase {
   // For the option of KeyValues added last: what a key without "=" means (OptionEntry::bare_value).
   OptionTable& bare_value(std::function<std::string(const std::string& key, std::string& value)> find) {
     entries_.back().bare_value = std::move(find);
+    return *this;
+  }
+
+  // For the option added last: a name it once had, with dashes.
+  OptionTable& old_name(std::string name) {
+    entries_.back().old_names.push_back(std::move(name));
     return *this;
   }
 

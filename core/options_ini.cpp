@@ -1,6 +1,8 @@
 // Option tables and INI files: values from a file, and the file that gives them again.
 #include <algorithm>
+#include <set>
 
+#include "lockstep/core/error_list.h"
 #include "lockstep/core/given_options.h"
 #include "lockstep/core/ini_text.h"
 #include "lockstep/core/nearest_names.h"
@@ -77,13 +79,21 @@ Result<OptionTableBase::Origins> OptionTableBase::parse_ini(std::string_view tex
   auto lines = read_ini(text, file_name);
   if (!lines) return lines.error();
   std::vector<GivenOption> given;
+  std::vector<Error> errors;
+  std::set<std::string> refused;  // sections: once is enough for all their lines
   for (const IniLine& line : *lines) {
+    const OptionEntry* section = find(line.section);
+    const bool no_section = !line.section.empty() && (section == nullptr || !section->is_key_values);
+    if (no_section && !refused.insert(line.section).second) continue;
     auto option = line.section.empty() ? read_field(*this, line) : read_section_line(*this, line);
-    if (!option) return option.error();
-    given.push_back(*option);
+    if (option)
+      given.push_back(*option);
+    else
+      errors.push_back(option.error());
   }
   Origins origins;
-  if (auto error = assign_options(given, config, origins)) return *error;
+  for (Error& error : assign_options(given, config, origins)) errors.push_back(std::move(error));
+  if (!errors.empty()) return combine(errors);
   return origins;
 }
 

@@ -15,10 +15,15 @@ inline constexpr const char* kExpectedWorldSize = "LOCKSTEP_EXPECTED_WORLD_SIZE"
 inline constexpr const char* kResumeFrom = "LOCKSTEP_RESUME_FROM";
 inline constexpr const char* kAzureRunId = "AZUREML_RUN_ID";  // the same as kRunId, for scripts written for Azure ML
 
+// Read by the program that starts each rank, where it is set: a folder on the node's own disk for copies of data sets.
+inline constexpr const char* kStage = "LOCKSTEP_STAGE";
+// NAME and LOCKSTEP_INPUT_NAME hold the path of the input NAME on this node.
+inline constexpr const char* kInput = "LOCKSTEP_INPUT_";
+
 // All variables whose values are Lockstep's alone; nobody else can give them.
 inline constexpr const char* kSetForRanks[] = {
     kRunDir,     kRunId, kExperiment,  kAttempt,     kExpectedWorldSize, kResumeFrom,
-    kAzureRunId, "RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"};
+    kAzureRunId, "RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "NODE_RANK"};
 
 // Below the run directory. Ranks run in work/, where ./outputs and ./logs are links to these two.
 inline constexpr const char* kOutputs = "outputs";

@@ -1,9 +1,11 @@
 #include "lockstep/core/snapshot.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <map>
 
+#include "lockstep/core/hash_cache.h"
 #include "lockstep/core/ignore_rules.h"
 #include "lockstep/core/sha256.h"
 #include "lockstep/core/source_tree.h"
@@ -85,7 +87,8 @@ std::string snapshot_digest(const std::vector<SnapshotFile>& files) {
   return digest.hex();
 }
 
-Result<SnapshotPlan> plan_snapshot(const fs::path& source, std::int64_t limit_bytes, std::int64_t limit_files) try {
+Result<SnapshotPlan> plan_snapshot(const fs::path& source, std::int64_t limit_bytes, std::int64_t limit_files,
+                                   const ObjectStore& objects) try {
   std::error_code error;
   SnapshotPlan plan;
   plan.source = fs::canonical(source, error);
@@ -99,8 +102,14 @@ Result<SnapshotPlan> plan_snapshot(const fs::path& source, std::int64_t limit_by
   plan.ignore_file = std::move(tree.ignore_file);
   plan.notices = std::move(tree.notices);
   plan.files = std::move(tree.files);
-  for (SnapshotFile& file : plan.files)
-    if (file.link_target.empty()) file.sha256 = sha256_file(plan.source / file.path);
+  plan.looked_at = std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+  const HashCache known(objects.folder(), plan.source);
+  for (SnapshotFile& file : plan.files) {
+    if (!file.link_target.empty()) continue;
+    file.stamp = file_stamp(plan.source / file.path);
+    file.sha256 = known.find(file.path.string(), file.stamp);
+    if (file.sha256.empty()) file.sha256 = sha256_file(plan.source / file.path);
+  }
   plan.digest = snapshot_digest(plan.files);
   return plan;
 } catch (const Failure& failure) {

@@ -61,7 +61,7 @@ fs::path from_record(const DatasetRecord& record, const fs::path& directory) {
         "`lockstep data verify " + record.name + "` tells more; register the file again if the change was meant",
         record.path.string());
   }
-  return record.path;
+  return record.kind == "hdf5" ? record.path : from_path(record.path, directory);
 }
 
 bool inside_a_run() {

@@ -62,6 +62,7 @@ Result<DatasetRecord> register_dataset_file(const Workspace& workspace, const st
   if (!summary) return summary.error();
   DatasetRecord record;
   record.name = name;
+  record.kind = "hdf5";
   record.path = summary->path;
   record.bytes = summary->bytes;
   record.sha256 = sha256_file(file);

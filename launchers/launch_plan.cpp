@@ -56,6 +56,18 @@ Result<std::vector<std::string>> rank_command(const Estimator& estimator, const 
   return argv;
 }
 
+// "--data=dataset:mnist" -> "--data=${LOCKSTEP_INPUT_mnist}"
+void point_to_inputs(std::vector<std::string>& argv) {
+  for (std::string& word : argv) {
+    const std::size_t at = reference_position(word);
+    if (at == std::string::npos) continue;
+    const std::string text = word.substr(at);
+    const std::string name = text.starts_with(kInputPrefix) ? text.substr(kInputPrefix.size())
+                                                            : input_name(parse_dataset_reference(text).value());
+    word = word.substr(0, at) + "${" + input_variable(name) + "}";
+  }
+}
+
 // Open MPI binds every job to the first cores of the machine, whatever mask or other job there is. So ranks are
 // bound only where this job fills the whole machine; else two jobs would share a core while others idle.
 std::vector<std::string> mpirun_line(const LocalMachine& machine, int ranks) {
@@ -116,7 +128,7 @@ std::optional<Error> check_compute_target(const Estimator& estimator) {
 }
 
 Result<LaunchPlan> plan_local_launch(const Estimator& estimator, const LocalMachine& machine,
-                                     std::vector<std::string>* warnings) {
+                                     std::vector<std::string>* warnings, std::vector<InputPlan> inputs) {
   if (const auto target = check_compute_target(estimator)) return *target;
   if (machine.lockstep.empty())
     return lacking("the program lockstep is neither beside this one nor on PATH",
@@ -130,6 +142,8 @@ Result<LaunchPlan> plan_local_launch(const Estimator& estimator, const LocalMach
   plan.node_count = estimator.node_count;
   plan.process_count_per_node = estimator.process_count_per_node;
   plan.rank_argv = *command;
+  point_to_inputs(plan.rank_argv);
+  plan.inputs = std::move(inputs);
   const int ranks = estimator.world_size();
   const bool mpi = estimator.distributed_training == "mpi" || (estimator.distributed_training.empty() && ranks > 1);
   if (mpi) {
@@ -141,6 +155,7 @@ Result<LaunchPlan> plan_local_launch(const Estimator& estimator, const LocalMach
   const std::vector<std::string> starter{machine.lockstep, "rank-exec"};
   plan.launch_argv.insert(plan.launch_argv.end(), starter.begin(), starter.end());
   if (!mpi) plan.launch_argv.push_back("--alone");
+  if (!plan.inputs.empty()) plan.launch_argv.push_back("--inputs");
   plan.launch_argv.push_back("--");
   plan.launch_argv.insert(plan.launch_argv.end(), plan.rank_argv.begin(), plan.rank_argv.end());
   add_environment(plan, estimator, machine, warnings);

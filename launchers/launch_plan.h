@@ -8,10 +8,24 @@
 #include <string>
 #include <vector>
 
+#include "lockstep/core/dataset_reference.h"
 #include "lockstep/core/error.h"
 #include "lockstep/core/estimator.h"
 
 namespace lockstep {
+
+// A registered data set that the ranks find below LOCKSTEP_INPUT_<name> (stage_inputs.h).
+struct InputPlan {
+  std::string name;
+  std::string dataset;
+  int version = 0;
+  DatasetMode mode = DatasetMode::mount;
+  std::string source;  // absolute: the registered file or folder
+  std::string kind;    // of DatasetRecord
+  std::string sha256;  // as registered; "" when it was not computed
+  std::int64_t bytes = 0;
+  std::string to;  // below the work directory; "": where it lies
+};
 
 struct LaunchPlan {
   std::string target;       // "local"
@@ -29,6 +43,7 @@ struct LaunchPlan {
       prepended;                        // folders put before those in PATH, PYTHONPATH, …: "a:b", ranks' own first
   std::vector<std::string> inherited;   // names (or prefixes ending in *) taken from the submitter's environment
   std::string work_directory = "work";  // below the run directory
+  std::vector<InputPlan> inputs;        // staged on each node before its ranks start
 };
 
 // What the machine offers and where its programs are; found at the edge, given to the pure planner.
@@ -54,9 +69,11 @@ int usable_cores();
 // `warnings`, as is each default the user may want to know of. node_count > 1 on this one machine: all ranks run here,
 // with a warning. Errors: usage for a target that is not known; environment when mpi is asked for without an mpirun, a
 // .py script without a python3, use_gpu without a GPU.
+// Words that name data sets become ${LOCKSTEP_INPUT_…}, which each rank expands to its node's path.
 Result<LaunchPlan> plan_local_launch(const Estimator& estimator, const LocalMachine& machine,
-                                     std::vector<std::string>* warnings = nullptr);
+                                     std::vector<std::string>* warnings = nullptr, std::vector<InputPlan> inputs = {});
 
+nlohmann::ordered_json to_json(const InputPlan& input);
 nlohmann::ordered_json to_json(const LaunchPlan& plan);
 LaunchPlan launch_plan_from_json(const nlohmann::ordered_json& json);
 

@@ -8,6 +8,39 @@ namespace lockstep {
 
 using Json = nlohmann::ordered_json;
 
+namespace {
+
+InputPlan input_from_json(const Json& json) {
+  InputPlan input;
+  json.at("name").get_to(input.name);
+  json.at("dataset").get_to(input.dataset);
+  json.at("version").get_to(input.version);
+  json.at("source").get_to(input.source);
+  input.kind = json.value("kind", "");
+  input.sha256 = json.value("sha256", "");
+  input.bytes = json.value("bytes", std::int64_t{0});
+  input.to = json.value("to", "");
+  const std::string mode = json.at("mode").get<std::string>();
+  for (const DatasetMode known : {DatasetMode::mount, DatasetMode::download, DatasetMode::direct})
+    if (mode == mode_name(known)) input.mode = known;
+  return input;
+}
+
+Json inputs_to_json(const std::vector<InputPlan>& inputs) {
+  Json list = Json::array();
+  for (const InputPlan& input : inputs) list.push_back(to_json(input));
+  return list;
+}
+
+}  // namespace
+
+Json to_json(const InputPlan& input) {
+  return {
+      {"name", input.name},     {"dataset", input.dataset}, {"version", input.version}, {"mode", mode_name(input.mode)},
+      {"source", input.source}, {"kind", input.kind},       {"sha256", input.sha256},   {"bytes", input.bytes},
+      {"to", input.to}};
+}
+
 Json to_json(const LaunchPlan& plan) {
   return {{"target", plan.target},
           {"target_kind", plan.target_kind},
@@ -19,7 +52,8 @@ Json to_json(const LaunchPlan& plan) {
           {"environment", plan.environment},
           {"prepended", plan.prepended},
           {"inherited", plan.inherited},
-          {"work_directory", plan.work_directory}};
+          {"work_directory", plan.work_directory},
+          {"inputs", inputs_to_json(plan.inputs)}};
 }
 
 LaunchPlan launch_plan_from_json(const Json& json) try {
@@ -35,6 +69,8 @@ LaunchPlan launch_plan_from_json(const Json& json) try {
   plan.prepended = json.value("prepended", plan.prepended);
   json.at("inherited").get_to(plan.inherited);
   json.at("work_directory").get_to(plan.work_directory);
+  if (const auto inputs = json.find("inputs"); inputs != json.end())
+    for (const Json& input : *inputs) plan.inputs.push_back(input_from_json(input));
   return plan;
 } catch (const Json::exception& e) {
   fail(ErrorKind::corrupt_data, std::string("not a launch plan: ") + e.what());
@@ -52,6 +88,10 @@ std::string describe(const LaunchPlan& plan) {
   text += "environment  ";
   for (const auto& [name, value] : plan.environment) text += " " + quote_words({name + "=" + value});
   for (const auto& [name, folders] : plan.prepended) text += " " + quote_words({name + "=" + folders}) + ":...";
+  for (const InputPlan& input : plan.inputs)
+    text += "\ninput         " + input.name + ": " + input.dataset + "@" + std::to_string(input.version) + ", " +
+            std::string(mode_name(input.mode)) + " of " + quote_words({input.source}) +
+            (input.to.empty() ? "" : " to " + quote_words({input.to}));
   text += "\ninherited    ";
   for (const std::string& name : plan.inherited) text += " " + name;
   return text + "\n";

@@ -19,11 +19,14 @@ namespace {
 
 const Command kCommands[] = {
     {"submit", "start a training program on many processes, as a run", "Start and end runs", submit_command},
+    {"resume", "submit a run again, from its newest checkpoint", "Start and end runs", resume_command},
     {"cancel", "end a run; its outputs are kept", "Start and end runs", cancel_command},
     {"runs", "list runs, newest first", "Look at runs", runs_command},
     {"show", "everything known about a run: status, cause of its end, code, files", "Look at runs", show_command},
     {"logs", "what the ranks of a run print, also while they print it", "Look at runs", logs_command},
     {"metrics", "the metrics a run has logged", "Look at runs", metrics_command},
+    {"restore", "the code of a run as it was submitted", "Look at runs", restore_command},
+    {"data", "data sets that programs find by name", "Things that runs use", data_command},
     {"env", "environments: the software that runs need, by name and version", "Things that runs use", env_command},
     {"version", "version, compiler and source revision", "About lockstep", version_command},
     {"help", "this overview, or the help of one command", "About lockstep", help_command},

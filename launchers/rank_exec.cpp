@@ -11,13 +11,16 @@
 #include <ctime>
 #include <filesystem>
 #include <iostream>
+#include <nlohmann/json.hpp>
 
 #include "lockstep/core/process.h"
+#include "lockstep/core/publish.h"
 #include "lockstep/core/run.h"
 #include "lockstep/core/run_contract.h"
 #include "lockstep/core/words.h"
 #include "lockstep/launchers/launch_plan.h"
 #include "lockstep/launchers/rank_exit.h"
+#include "lockstep/launchers/stage_inputs.h"
 
 namespace lockstep {
 namespace {
@@ -27,6 +30,7 @@ using Variables = std::map<std::string, std::string>;
 
 struct Request {
   bool alone = false;
+  bool inputs = false;
   std::vector<std::string> argv;
 };
 
@@ -34,8 +38,9 @@ Request parse(const std::vector<std::string>& arguments) {
   Request request;
   auto word = arguments.begin();
   if (word != arguments.end() && *word == "--alone") request.alone = true, ++word;
+  if (word != arguments.end() && *word == "--inputs") request.inputs = true, ++word;
   if (word == arguments.end() || *word != "--" || ++word == arguments.end())
-    fail(ErrorKind::usage, "usage: lockstep rank-exec [--alone] -- PROGRAM ARGS…");
+    fail(ErrorKind::usage, "usage: lockstep rank-exec [--alone] [--inputs] -- PROGRAM ARGS…");
   request.argv.assign(word, arguments.end());
   return request;
 }
@@ -97,6 +102,19 @@ void report(const RankEnvironment& rank, const Error& error) noexcept try {
   // What can be said has been said: the launcher sees the exit code.
 }
 
+// The launch plan's data sets, there before the program is.
+Variables input_variables(const fs::path& run) {
+  const auto record = nlohmann::ordered_json::parse(read_file(run / "run.json"), nullptr, false);
+  if (!record.is_object() || !record.contains("launch_plan"))
+    fail(ErrorKind::corrupt_data, "holds no launch plan", {}, (run / "run.json").string());
+  const LaunchPlan plan = launch_plan_from_json(record["launch_plan"]);
+  return stage_inputs(plan.inputs, run, run / plan.work_directory, stage_directory(run));
+}
+
+void set_variables(const Variables& variables) {
+  for (const auto& [name, value] : variables) ::setenv(name.c_str(), value.c_str(), 1);
+}
+
 // FNV-1a, and not std::hash: all ranks must agree, on other machines and builds too.
 unsigned hash(const std::string& text) {
   unsigned value = 2166136261u;
@@ -131,11 +149,16 @@ Result<Variables> rank_variables(const RankEnvironment& rank, const std::string&
                    {"MASTER_ADDR", "127.0.0.1"},
                    // Below the range from which systems hand out ports to clients.
                    {"MASTER_PORT", std::to_string(15000 + hash(id + attempt) % 17000)}};
+  const auto used = [&](const char* name) { return get(name).empty() ? result[name] : get(name); };
+  result["AZ_BATCH_MASTER_NODE"] = used("MASTER_ADDR") + ":" + used("MASTER_PORT");
   for (const auto& [name, value] : variables) result.erase(name);
   result["RANK"] = std::to_string(rank.rank);
   result["WORLD_SIZE"] = size;
   result["LOCAL_RANK"] = std::to_string(rank.local_rank.value_or(rank.rank));
   result["LOCAL_WORLD_SIZE"] = rank.local_world_size ? std::to_string(*rank.local_world_size) : size;
+  // Ranks fill one node after the other. Where they do not, only their program can tell, by its MPI.
+  const int here = rank.local_world_size.value_or(0), before = rank.rank - rank.local_rank.value_or(rank.rank);
+  result["NODE_RANK"] = std::to_string(here > 0 ? (before + here - 1) / here : 0);
   return result;
 }
 
@@ -150,7 +173,8 @@ int rank_exec_command(const std::vector<std::string>& arguments) {
     rank = find_rank(request.alone);
     send_output_to_log(run_directory, rank.rank);
     const Variables variables = rank_variables(rank, run_directory, current_environment()).value();
-    for (const auto& [name, value] : variables) ::setenv(name.c_str(), value.c_str(), 1);
+    set_variables(variables);
+    if (request.inputs) set_variables(input_variables(run_directory));
     // Alone it is the supervisor's own child, whose end it sees itself.
     if (!request.alone) keep_rank(attempt_directory(run_directory), rank.rank);
     become(request.argv);

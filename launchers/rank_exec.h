@@ -11,13 +11,14 @@
 
 namespace lockstep {
 
-// `lockstep rank-exec [--alone] -- PROGRAM ARGS…`. Needs LOCKSTEP_RUN_DIR. --alone: rank 0 of 1, whatever the
-// environment says.
+// `lockstep rank-exec [--alone] [--inputs] -- PROGRAM ARGS…`. Needs LOCKSTEP_RUN_DIR. --alone: rank 0 of 1, whatever
+// the environment says. --inputs: the launch plan in run.json names data sets.
 //   1. output goes to logs/70_driver_log.txt (rank 0) or logs/70_driver_log_<rank>.txt, appended; a further attempt
 //   begins
 //      with a line that says so;
-//   2. RANK, WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE, MASTER_ADDR, MASTER_PORT and what run_contract.h names and is
-//   not set yet;
+//   2. RANK, WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE, NODE_RANK, MASTER_ADDR, MASTER_PORT, AZ_BATCH_MASTER_NODE
+//   (MASTER_ADDR:MASTER_PORT) and what run_contract.h names and is not set yet; with --inputs the data sets are brought
+//   to this node (stage_inputs.h), and their variables set;
 //   3. $NAME and ${NAME} in the program's arguments are replaced by the rank's variables, $$ by $;
 //   4. with --alone this process becomes the program; else a child of it does, and this process ends as the child does.
 // Does not return when all goes well. Otherwise the error is in the rank's log and in attempts/NNN/error_<rank>.json;

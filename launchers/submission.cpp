@@ -2,9 +2,14 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <map>
+#include <nlohmann/json.hpp>
 
+#include "lockstep/core/dataset_reference.h"
 #include "lockstep/core/dataset_registry.h"
+#include "lockstep/core/distribution.h"
 #include "lockstep/core/entry_script.h"
+#include "lockstep/core/framework_presets.h"
 #include "lockstep/core/words.h"
 #include "lockstep/launchers/slots.h"
 
@@ -27,15 +32,23 @@ class Planner {
       if (const auto target = check_compute_target(plan_.estimator)) add(*target);
       return combine(errors_);
     }
-    resolve_program();
-    resolve_datasets();
+    plan_.notices = notices(plan_.estimator, origins_);
+    plan_.estimator = with_plain_distribution(std::move(plan_.estimator));
+    check_environment_is_there();
+    resolve_inputs();
     resolve_resume_from();
+    plan_.as_given = plan_.estimator;
+    plan_.as_given.source_directory = fs::canonical(plan_.estimator.source_directory);
+    if (!plan_.as_given.framework.empty() && plan_.as_given.framework_version.empty())
+      plan_.as_given.framework_version = find_framework(plan_.as_given.framework)->versions.front();
+    plan_.estimator = with_framework_packages(std::move(plan_.estimator));
+    resolve_program();
     plan_launch();
     if (const auto slots = local_slots(workspace_); !slots) add(slots.error());  // the supervisor could only fail by it
     take_stock();
     if (errors_.empty()) plan_source();
     if (!errors_.empty()) return combine(errors_);
-    plan_.git = git_properties(plan_.snapshot.source);
+    plan_.git = git_of_source();
     return std::move(plan_);
   }
 
@@ -57,26 +70,47 @@ class Planner {
     plan_.estimator.source_directory = fs::canonical(plan_.estimator.source_directory);
   }
 
-  // "dataset:NAME[@VERSION][:mount|:download]": where the files are is known on this machine, so both forms give their
-  // path.
-  void resolve_datasets() {
-    constexpr std::string_view kPrefix = "dataset:";
-    for (auto& [name, value] : plan_.estimator.script_params) {
-      if (value.rfind(kPrefix, 0) != 0) continue;
-      std::string reference = value.substr(kPrefix.size());
-      for (const std::string form : {":mount", ":download"})
-        if (reference.ends_with(form)) reference.resize(reference.size() - form.size());
+  // Nothing makes an environment: a program that needs one must not start without it.
+  void check_environment_is_there() {
+    auto fields = environment_fields(plan_.estimator);
+    std::erase(fields, "user_managed");
+    std::erase(fields, "shm_size");
+    for (const std::string& field : fields)
+      add({ErrorKind::usage, field + " asks for an environment, and programs run in the one that there is", field,
+           "install what it names where you submit, and leave it out"});
+  }
+
+  // Which version is meant is settled here: a later one must not get into a run that waits.
+  void resolve_inputs() {
+    std::map<std::string, int> versions;
+    const auto inputs = inputs_of(plan_.estimator).value();
+    for (const NamedInput& input : inputs) {
+      const DatasetReference& reference = input.reference;
+      const std::string named =
+          reference.name + (reference.version ? "@" + std::to_string(*reference.version) : std::string());
       if (!workspace_) {
-        add({ErrorKind::usage, "there is no data set \"" + reference + "\": there is no workspace here yet",
-             "script_params", "lockstep data register makes one"});
+        add({ErrorKind::usage, "there is no data set \"" + named + "\": there is no workspace here yet", input.field,
+             "lockstep data register makes one"});
         continue;
       }
-      const auto record = find_dataset(*workspace_, reference);
-      if (record)
-        value = record->path.string();
-      else
-        add({record.error().kind, record.error().what, "script_params", record.error().hint});
+      const auto record = find_dataset(*workspace_, named);
+      if (!record) {
+        add({record.error().kind, record.error().what, input.field, record.error().hint});
+        continue;
+      }
+      if (!reference.version) versions[reference.name] = record->version;
+      versions.try_emplace(reference.name, record->version);
+      inputs_.push_back({.name = input.name,
+                         .dataset = record->name,
+                         .version = record->version,
+                         .mode = reference.mode,
+                         .source = record->path.string(),
+                         .kind = record->kind,
+                         .sha256 = record->sha256,
+                         .bytes = record->bytes,
+                         .to = reference.to.string()});
     }
+    plan_.estimator = with_versions(std::move(plan_.estimator), versions);
   }
 
   // Ranks run elsewhere: they get an absolute path.
@@ -99,7 +133,7 @@ class Planner {
   }
 
   void plan_launch() {
-    auto launch = plan_local_launch(plan_.estimator, machine_, &plan_.notices);
+    auto launch = plan_local_launch(plan_.estimator, machine_, &plan_.notices, std::move(inputs_));
     if (!launch) return add(launch.error());
     plan_.launch = std::move(launch).value();
     const bool mpi = plan_.launch.launch_argv.front() == machine_.mpirun;
@@ -108,7 +142,8 @@ class Planner {
 
   void take_stock() {
     auto snapshot = plan_snapshot(plan_.estimator.source_directory, plan_.estimator.snapshot_limit_bytes,
-                                  plan_.estimator.snapshot_limit_files);
+                                  plan_.estimator.snapshot_limit_files,
+                                  ObjectStore(workspace_ ? workspace_->root() / "objects" : fs::path()));
     if (!snapshot) return add(snapshot.error());
     plan_.snapshot = std::move(snapshot).value();
     plan_.notices.insert(plan_.notices.end(), plan_.snapshot.notices.begin(), plan_.snapshot.notices.end());
@@ -126,6 +161,16 @@ class Planner {
     if (!build) return add(build.error());
     plan_.source_build = std::move(build).value();
     plan_.launch = with_program(std::move(plan_.launch), *plan_.source_build);
+  }
+
+  // A run's snapshot lies in the workspace, and perhaps in a repository: what it came from is in the run's record.
+  std::optional<GitProperties> git_of_source() const {
+    const fs::path& source = plan_.snapshot.source;
+    const auto run = RunDirectory::open(source.parent_path());
+    if (source.filename() != "snapshot" || !run) return git_properties(source);
+    const auto record = run->record();
+    if (!record.contains("git")) return {};
+    return git_properties_from_json(record["git"]);
   }
 
   // Built programs are what ignore files name most often.
@@ -154,29 +199,11 @@ class Planner {
   const LocalMachine& machine_;
   const Workspace* workspace_;
   const OptionTableBase::Origins& origins_;
+  std::vector<InputPlan> inputs_;
   std::vector<Error> errors_;
 };
 
-std::string indented(const std::string& text) {
-  std::string result;
-  for (const char c : text) result += c == '\n' ? std::string("\n     ") : std::string(1, c);
-  return result;
-}
-
 }  // namespace
-
-Error combine(const std::vector<Error>& errors) {
-  if (errors.size() == 1) return errors.front();
-  Error all;
-  all.kind =
-      std::any_of(errors.begin(), errors.end(), [](const Error& error) { return error.kind == ErrorKind::usage; })
-          ? ErrorKind::usage
-          : errors.front().kind;
-  all.what = std::to_string(errors.size()) + " problems:";
-  for (std::size_t i = 0; i < errors.size(); ++i)
-    all.what += "\n  " + std::to_string(i + 1) + ". " + indented(errors[i].message());
-  return all;
-}
 
 std::string command_text(const Estimator& estimator) {
   if (!estimator.command.empty()) return estimator.command;

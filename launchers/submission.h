@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "lockstep/core/error_list.h"
 #include "lockstep/core/estimator.h"
 #include "lockstep/core/git_properties.h"
 #include "lockstep/core/run_store.h"
@@ -18,8 +19,9 @@ namespace lockstep {
 
 // All that a submit will do, as plain values.
 struct Submission {
-  Estimator
-      estimator;  // resolved: absolute paths, the program found, data sets and the run to resume from replaced by paths
+  // Resolved: absolute paths, the program found, counts and packages spelled out, data sets with their versions.
+  Estimator estimator;
+  Estimator as_given;  // gives the same plan again: only what would mean something else elsewhere or later is replaced
   SnapshotPlan snapshot;
   LaunchPlan launch;
   std::optional<SourceBuildPlan> source_build;  // of an entry_script that is C++ source
@@ -39,11 +41,14 @@ Result<Submission> plan_submission(const Estimator& estimator, const LocalMachin
 RunDirectory execute(const Submission& submission, const Workspace& workspace, const LocalMachine& machine,
                      const std::vector<std::string>& command_line);
 
-// One Error for several: the first one's kind and place when there is only one, else a numbered list.
-Error combine(const std::vector<Error>& errors);
-
 // What a rank runs, for listings: "train.py --epochs 2".
 std::string command_text(const Estimator& estimator);
+
+// Without its list of files: what run.json says of a snapshot.
+nlohmann::ordered_json snapshot_record(const SnapshotPlan& snapshot);
+
+// What run.json says of it: command, target, estimators, launch plan, snapshot, git properties, data sets.
+nlohmann::ordered_json planned_record(const Submission& submission);
 
 // For --dry-run.
 std::string describe(const Submission& submission);

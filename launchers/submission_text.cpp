@@ -46,6 +46,26 @@ std::string describe(const Submission& submission) {
   return text;
 }
 
+Json snapshot_record(const SnapshotPlan& snapshot) {
+  return {{"source", snapshot.source.string()},
+          {"digest", snapshot.digest},
+          {"ignore_file", snapshot.ignore_file},
+          {"files", snapshot.files.size()},
+          {"bytes", snapshot.total_bytes}};
+}
+
+Json planned_record(const Submission& submission) {
+  Json record{{"command", command_text(submission.estimator)}, {"target", submission.launch.target},
+              {"estimator", to_json(submission.estimator)},    {"estimator_as_given", to_json(submission.as_given)},
+              {"launch_plan", to_json(submission.launch)},     {"snapshot", snapshot_record(submission.snapshot)}};
+  if (submission.source_build) record["source_build"] = to_json(*submission.source_build);
+  if (!submission.estimator.display_name.empty()) record["display_name"] = submission.estimator.display_name;
+  if (!submission.estimator.description.empty()) record["description"] = submission.estimator.description;
+  if (submission.git) record["git"] = to_json(*submission.git);
+  for (const InputPlan& input : submission.launch.inputs) record["input_datasets"].push_back(to_json(input));
+  return record;
+}
+
 Json to_json(const Submission& submission) {
   Json files = Json::array();
   for (const SnapshotFile& file : submission.snapshot.files) {
@@ -54,6 +74,7 @@ Json to_json(const Submission& submission) {
     files.push_back(std::move(entry));
   }
   Json json{{"estimator", to_json(submission.estimator)},
+            {"estimator_as_given", to_json(submission.as_given)},
             {"command", command_text(submission.estimator)},
             {"launch_plan", to_json(submission.launch)},
             {"snapshot",

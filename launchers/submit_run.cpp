@@ -14,6 +14,7 @@
 #include "lockstep/core/process.h"
 #include "lockstep/core/publish.h"
 #include "lockstep/core/run_contract.h"
+#include "lockstep/core/snapshot_restore.h"
 #include "lockstep/core/staged_run.h"
 #include "lockstep/core/words.h"
 #include "lockstep/launchers/submission.h"
@@ -35,14 +36,6 @@ std::string command_line_text(std::vector<std::string> words, const KeyValues& v
   return quote_words(words);
 }
 
-Json snapshot_record(const SnapshotPlan& snapshot) {
-  return {{"source", snapshot.source.string()},
-          {"digest", snapshot.digest},
-          {"ignore_file", snapshot.ignore_file},
-          {"files", snapshot.files.size()},
-          {"bytes", snapshot.total_bytes}};
-}
-
 Json make_record(const Submission& submission, const RunDirectory& run, const std::vector<std::string>& command_line) {
   std::error_code gone;
   Json record{
@@ -57,14 +50,8 @@ Json make_record(const Submission& submission, const RunDirectory& run, const st
       {"lockstep_version", kVersion},
       {"lockstep_source", kSourceRevision},
       {"submit_directory", fs::current_path(gone).string()},
-      {"submit_command", command_line_text(command_line, submission.estimator.environment_variables)},
-      {"command", command_text(submission.estimator)},
-      {"target", submission.launch.target},
-      {"estimator", to_json(submission.estimator)},
-      {"launch_plan", to_json(submission.launch)},
-      {"snapshot", snapshot_record(submission.snapshot)}};
-  if (submission.source_build) record["source_build"] = to_json(*submission.source_build);
-  if (submission.git) record["git"] = to_json(*submission.git);
+      {"submit_command", command_line_text(command_line, submission.estimator.environment_variables)}};
+  record.update(planned_record(submission));
   return record;
 }
 
@@ -75,10 +62,19 @@ void write_tags(const RunDirectory& run, const KeyValues& tags) {
   publish_file(run.path() / "tags.json", json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
 }
 
+void write_git_properties(const RunDirectory& run, const GitProperties& git) {
+  const Json named = azure_git_properties(git);
+  publish_file(run.path() / "properties.json", named.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+  if (!git.diff.empty()) publish_file(run.path() / "git_diff.patch", git.diff);
+}
+
 // Ranks may write where they run; the snapshot stays as it was taken.
-void make_work_directory(const Submission& submission, const RunDirectory& run, Json record) {
+void make_work_directory(const Submission& submission, const Workspace& workspace, const RunDirectory& run,
+                         Json record) {
   const fs::path snapshot = run.path() / "snapshot";
-  const SnapshotPlan taken = take_snapshot(submission.snapshot, snapshot).value();
+  const ObjectStore objects(workspace.root() / "objects");
+  const SnapshotPlan taken = take_snapshot(submission.snapshot, snapshot, objects).value();
+  record_snapshot(taken, run);
   if (taken.digest != submission.snapshot.digest) {
     record["snapshot"] = snapshot_record(taken);
     run.correct_record(record);
@@ -156,7 +152,8 @@ RunDirectory make_run(const Submission& submission, const Workspace& workspace,
   const Json record = make_record(submission, run, command_line);
   run.write_record(record);
   write_tags(run, submission.estimator.tags);
-  make_work_directory(submission, run, record);
+  if (submission.git) write_git_properties(run, *submission.git);
+  make_work_directory(submission, workspace, run, record);
   return stage.publish();
 } catch (const std::exception& e) {
   throw Failure(environment_error(e));

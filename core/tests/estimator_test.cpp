@@ -76,7 +76,7 @@ TEST_F(Validation, SeveralRanksWithoutADistributedBackend) {
 TEST_F(Validation, ParameterServerIsRefusedWithTheReason) {
   estimator_.distributed_training = "parameter_server";
   EXPECT_EQ(problem().message(),
-            "distributed_training = parameter_server is not supported\n"
+            "distributed_training = parameter_server is not supported: there are no parameter servers\n"
             "  all ranks average their gradients by an allreduce, which needs no server and sends each gradient once: "
             "use mpi");
 }

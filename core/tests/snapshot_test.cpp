@@ -45,6 +45,7 @@ class Snapshot : public testing::Test {
   using Names = std::vector<std::string>;
   TemporaryDirectory directory_;
   fs::path source_ = directory_.path() / "src";
+  ObjectStore objects_ = ObjectStore(directory_.path() / "objects");
 };
 
 TEST_F(Snapshot, ListsFilesSortedWithDigests) {
@@ -65,7 +66,7 @@ TEST_F(Snapshot, OddNamesAreKept) {
   for (const std::string& name : odd) put(name, name);
   put("-dash");
   const fs::path taken = directory_.path() / "snap";
-  take_snapshot(plan().value(), taken).value();
+  take_snapshot(plan().value(), taken, objects_).value();
   for (const std::string& name : odd) EXPECT_EQ(read_file(taken / name), name);
 }
 
@@ -148,7 +149,7 @@ TEST_F(Snapshot, LinksInsideAreKeptAsLinks) {
   fs::create_directory_symlink("dir", source_ / "folder");
   EXPECT_EQ(names(), (Names{"dangling", "dir/back", "dir/file", "folder", "link"}));
   const fs::path taken = directory_.path() / "snap";
-  take_snapshot(plan().value(), taken).value();
+  take_snapshot(plan().value(), taken, objects_).value();
   EXPECT_EQ(fs::read_symlink(taken / "dir/back"), "../link");
   EXPECT_EQ(read_file(taken / "dir/back"), "text");
 }
@@ -231,7 +232,7 @@ TEST_F(Snapshot, CopiesAreExactAndReadOnly) {
   put("empty", "");
   const SnapshotPlan planned = plan().value();
   const fs::path taken = directory_.path() / "snap";
-  EXPECT_EQ(take_snapshot(planned, taken)->digest, planned.digest);
+  EXPECT_EQ(take_snapshot(planned, taken, objects_)->digest, planned.digest);
   EXPECT_EQ(read_file(taken / "bin/tool"), std::string(700'001, 'b'));
   EXPECT_EQ(fs::status(taken / "bin/tool").permissions(), fs::perms(0500));
   EXPECT_EQ(fs::status(taken / "empty").permissions(), fs::perms(0400));
@@ -249,7 +250,7 @@ TEST_F(Snapshot, AFileThatChangedMeanwhileIsTakenAsItIsCopied) {
   put("sub/b", "bb");
   const SnapshotPlan planned = plan().value();
   put("sub/b", "b!!");
-  const SnapshotPlan taken = take_snapshot(planned, directory_.path() / "snap").value();
+  const SnapshotPlan taken = take_snapshot(planned, directory_.path() / "snap", objects_).value();
   EXPECT_EQ(read_file(directory_.path() / "snap/sub/b"), "b!!");
   EXPECT_NE(taken.digest, planned.digest);
   EXPECT_EQ(taken.digest, plan()->digest);
@@ -268,7 +269,7 @@ TEST_F(Snapshot, AFileThatGrowsAllTheTimeIsTaken) {
     std::ofstream log(source_ / "log", std::ios::app);
     while (!stop) log << "one more line\n" << std::flush;
   });
-  const auto taken = take_snapshot(planned, directory_.path() / "snap");
+  const auto taken = take_snapshot(planned, directory_.path() / "snap", objects_);
   stop = true;
   writer.join();
   ASSERT_TRUE(taken);
@@ -280,7 +281,7 @@ TEST_F(Snapshot, AFileThatIsGoneMeanwhileIsNamedAndNothingIsLeft) {
   put("sub/b", "bb");
   const SnapshotPlan planned = plan().value();
   fs::remove(source_ / "sub/b");
-  const auto taken = take_snapshot(planned, directory_.path() / "snap");
+  const auto taken = take_snapshot(planned, directory_.path() / "snap", objects_);
   ASSERT_FALSE(taken);
   EXPECT_EQ(taken.error().kind, ErrorKind::environment);
   EXPECT_EQ(taken.error().what, "cannot read " + (source_ / "sub/b").string() + ": No such file or directory");
@@ -291,8 +292,105 @@ TEST_F(Snapshot, WhatIsThereAlreadyIsNotTouched) {
   put("a");
   fs::create_directory(directory_.path() / "snap");
   std::ofstream(directory_.path() / "snap/precious") << "x";
-  EXPECT_FALSE(take_snapshot(plan().value(), directory_.path() / "snap"));
+  EXPECT_FALSE(take_snapshot(plan().value(), directory_.path() / "snap", objects_));
   EXPECT_TRUE(fs::exists(directory_.path() / "snap/precious"));
+}
+
+ino_t inode(const fs::path& path) {
+  struct stat status {};
+  EXPECT_EQ(::lstat(path.c_str(), &status), 0) << path;
+  return status.st_ino;
+}
+
+TEST_F(Snapshot, UnchangedFilesAreOneFileOfAllRuns) {
+  put("a", "same");
+  put("tool", "same", 0755);
+  put("b", "first");
+  ASSERT_TRUE(take_snapshot(plan().value(), directory_.path() / "one", objects_));
+  put("b", "second");
+  const SnapshotPlan planned = plan().value();
+  ASSERT_TRUE(take_snapshot(planned, directory_.path() / "two", objects_));
+  EXPECT_EQ(inode(directory_.path() / "one/a"), inode(directory_.path() / "two/a"));
+  EXPECT_EQ(inode(directory_.path() / "one/a"), inode(objects_.path(sha256("same"), false)));
+  EXPECT_NE(inode(directory_.path() / "one/a"), inode(directory_.path() / "one/tool"));  // another mode
+  EXPECT_NE(inode(directory_.path() / "one/b"), inode(directory_.path() / "two/b"));
+  // Where ranks work nothing is shared.
+  copy_snapshot(planned, directory_.path() / "two", directory_.path() / "work");
+  EXPECT_NE(inode(directory_.path() / "work/a"), inode(directory_.path() / "two/a"));
+  std::ofstream(directory_.path() / "work/a") << "written by a rank";
+  EXPECT_EQ(read_file(directory_.path() / "one/a"), "same");
+}
+
+// Root, or a rank that found it, may write to an object in spite of its mode.
+TEST_F(Snapshot, AnObjectThatWasWrittenToIsReplaced) {
+  put("a", "same");
+  ASSERT_TRUE(take_snapshot(plan().value(), directory_.path() / "one", objects_));
+  const fs::path object = objects_.path(sha256("same"), false);
+  ::chmod(object.c_str(), 0600);
+  std::ofstream(object) << "SAME";
+  ::chmod(object.c_str(), 0400);
+  ASSERT_TRUE(take_snapshot(plan().value(), directory_.path() / "two", objects_));
+  EXPECT_EQ(read_file(directory_.path() / "two/a"), "same");
+  EXPECT_EQ(read_file(object), "same");
+  fs::remove(object);  // gone altogether
+  ASSERT_TRUE(take_snapshot(plan().value(), directory_.path() / "three", objects_));
+  EXPECT_EQ(inode(directory_.path() / "three/a"), inode(object));
+}
+
+TEST_F(Snapshot, WithoutHardLinksFilesAreCopied) {
+  const fs::path elsewhere = fs::path("/dev/shm") / directory_.path().filename();
+  std::error_code error;
+  fs::create_directories(elsewhere, error);
+  struct stat here {
+  }, there{};
+  if (error || ::stat(elsewhere.c_str(), &there) != 0 || ::stat(directory_.path().c_str(), &here) != 0 ||
+      here.st_dev == there.st_dev)
+    GTEST_SKIP() << "no second file system";
+  put("a", "content", 0755);
+  const ObjectStore store(elsewhere / "objects");
+  for (const char* name : {"one", "two"}) {
+    ASSERT_TRUE(take_snapshot(plan().value(), directory_.path() / name, store));
+    EXPECT_EQ(read_file(directory_.path() / name / "a"), "content");
+    EXPECT_EQ(fs::status(directory_.path() / name / "a").permissions(), fs::perms(0500));
+  }
+  fs::remove_all(elsewhere);
+}
+
+// The cache is believed: that is how the test sees that a file was not read.
+TEST_F(Snapshot, UnchangedFilesAreNotReadAgain) {
+  put("a", "content");
+  put("b", "content");
+  SnapshotPlan planned = plan().value();
+  planned.looked_at += 3600;  // as if the files had long been there
+  ASSERT_TRUE(take_snapshot(planned, directory_.path() / "one", objects_));
+  fs::path cache;
+  for (const auto& entry : fs::directory_iterator(objects_.folder() / ".hashes")) cache = entry.path();
+  std::string text = read_file(cache);
+  const std::string digest = sha256("content"), other(64, 'e');
+  for (std::size_t at; (at = text.find(digest)) != std::string::npos;) text.replace(at, 64, other);
+  publish_file(cache, text);
+  put("b", "CONTENT");
+  const auto digests = [&] {
+    const SnapshotPlan again = plan_snapshot(source_, 1'000'000, 1000, objects_).value();
+    return std::pair(again.files[0].sha256, again.files[1].sha256);
+  };
+  EXPECT_EQ(digests(), std::pair(other, sha256("CONTENT")));
+  for (const char* damaged : {"{torn", "[]", "{\"files\": {\"a\": 7}}"}) {
+    publish_file(cache, damaged);
+    EXPECT_EQ(digests(), std::pair(digest, sha256("CONTENT")));
+  }
+  // Of a file that was just written the next change may bear the same time.
+  fs::remove_all(objects_.folder());
+  ASSERT_TRUE(take_snapshot(plan().value(), directory_.path() / "two", objects_));
+  EXPECT_FALSE(fs::exists(objects_.folder() / ".hashes"));
+}
+
+TEST_F(Snapshot, TenThousandFiles) {
+  for (int i = 0; i < 10'000; ++i) put(std::to_string(i % 100) + "/" + std::to_string(i), std::to_string(i % 10));
+  const SnapshotPlan planned = plan(1'000'000, 20'000).value();
+  ASSERT_EQ(planned.files.size(), 10'000u);
+  EXPECT_EQ(take_snapshot(planned, directory_.path() / "snap", objects_)->digest, planned.digest);
+  EXPECT_EQ(inode(directory_.path() / "snap/0/0"), inode(directory_.path() / "snap/10/110"));
 }
 
 TEST_F(Snapshot, OfNothing) {

@@ -1,8 +1,10 @@
 // lockstep data import, lockstep data register: files that the user has.
 #include <algorithm>
 #include <filesystem>
+#include <fstream>
 #include <iostream>
 
+#include "lockstep/core/dataset_content.h"
 #include "lockstep/core/nearest_names.h"
 #include "lockstep/data/describe_dataset.h"
 #include "lockstep/data/import.h"
@@ -136,13 +138,22 @@ void require_sound(const fs::path& path) {
        "the file is damaged: copy or import it again", path.string());
 }
 
+bool looks_like_hdf5(const fs::path& path) {
+  if (fs::is_directory(path)) return false;
+  if (path.extension() == ".h5" || path.extension() == ".hdf5") return true;
+  char start[8] = {};
+  std::ifstream(path, std::ios::binary).read(start, sizeof start);
+  return std::string_view(start, sizeof start) == std::string_view("\x89HDF\r\n\x1a\n", 8);
+}
+
 const CommandText kRegisterText{
     "lockstep data register NAME PATH",
-    "Gives a data set a name in this workspace; it stays where it is. PATH is an HDF5 file as `import` writes them\n"
-    "(data/README.md has the layout), whose recorded digests must be right, or a folder that an importer takes. "
-    "Another file under the same name is a new "
-    "version.",
-    "  lockstep data register digits /scratch/digits.h5\n"};
+    "Gives a data set a name in this workspace; it stays where it is. PATH is a file or folder of any kind. Of an "
+    "HDF5\n"
+    "file, which lockstep-train takes, the recorded digests must be right (data/README.md has the layout); it also "
+    "takes\n"
+    "folders of CIFAR-10 and IDX files. Other contents under the same name are a new version.",
+    "  lockstep data register digits /scratch/digits.h5\n  lockstep data register photos /scratch/photos\n"};
 
 }  // namespace
 
@@ -153,21 +164,19 @@ int register_command(const Arguments& arguments) {
   check_name(words[0]);
   const fs::path path = fs::absolute(words[1]).lexically_normal();
   if (!fs::exists(path)) fail(ErrorKind::usage, "no such file or folder", {}, path.string());
-  if (!fs::is_directory(path)) {
+  const std::string importer = recognise_importer(path);
+  if (importer.empty() && looks_like_hdf5(path)) {
     require_sound(path);
     print_registered(register_dataset_file(Workspace::find_or_create().value(), words[0], path, {}).value());
     return 0;
   }
-  const std::string importer = recognise_importer(path);
-  if (importer.empty())
-    fail(ErrorKind::usage, "holds no files that an importer takes", "expected CIFAR-10's *.bin files or IDX files",
-         path.string());
   DatasetRecord record;
   record.name = words[0];
   record.path = path;
-  record.source = path.string();
-  record.description = "a folder of " + importer + " files, imported when first used";
-  print_registered(register_dataset(Workspace::find_or_create().value(), record).value());
+  if (!importer.empty())
+    record.description = std::string(fs::is_directory(path) ? "a folder" : "an archive") + " of " + importer +
+                         " files, imported when first used";
+  print_registered(register_files(Workspace::find_or_create().value(), record).value());
   return 0;
 }
 

@@ -3,7 +3,7 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
-#include "lockstep/core/sha256.h"
+#include "lockstep/core/dataset_content.h"
 #include "lockstep/core/workspace.h"
 #include "lockstep/data/describe_dataset.h"
 #include "lockstep/data/program/commands.h"
@@ -33,13 +33,9 @@ void print_json(const ordered_json& json) {
 }
 
 ordered_json to_json(const DatasetRecord& record) {
-  return {{"name", record.name},
-          {"version", record.version},
-          {"path", record.path.string()},
-          {"sha256", record.sha256},
-          {"bytes", record.bytes},
-          {"source", record.source},
-          {"description", record.description},
+  return {{"name", record.name},      {"version", record.version},    {"kind", record.kind},
+          {"files", record.files},    {"path", record.path.string()}, {"sha256", record.sha256},
+          {"bytes", record.bytes},    {"source", record.source},      {"description", record.description},
           {"created", record.created}};
 }
 
@@ -136,12 +132,12 @@ int show_command(const Arguments& arguments) {
   std::vector<std::string> words;
   if (!parse_arguments(text, json_flag(), arguments, &flag, &words, 1, 1)) return 0;
   const Found found = find(words[0]);
-  if (found.record && fs::is_directory(found.path)) {
+  if (found.record && found.record->kind != "hdf5") {
     if (flag.json)
       print_json({{"record", to_json(*found.record)}});
     else
-      std::cout << found.record->name << '@' << found.record->version << ": " << found.record->description
-                << "\n  folder  " << found.path.string() << '\n';
+      std::cout << found.record->name << '@' << found.record->version << ": " << found.record->description << "\n  "
+                << found.record->kind << "  " << found.path.string() << '\n';
     return 0;
   }
   look_first(found.path);
@@ -171,12 +167,17 @@ int verify_command(const Arguments& arguments) {
   bool sound = true;
   for (const std::string& word : words) {
     const Found found = find(word);
-    look_first(found.path);
-    std::vector<std::string> differences = verify_dataset(found.path);
+    const bool files_only = found.record && found.record->kind != "hdf5";
+    std::vector<std::string> differences;
+    if (!files_only) {
+      look_first(found.path);
+      differences = verify_dataset(found.path);
+    }
     if (found.record && !found.record->sha256.empty()) {
-      const std::string digest = sha256_file(found.path);
+      const std::string digest = look_at_dataset(found.path).value().sha256;
       if (digest != found.record->sha256)
-        differences.push_back("the file: SHA-256 is " + digest + ", registered is " + found.record->sha256);
+        differences.push_back("the " + std::string(files_only ? found.record->kind : "file") + ": SHA-256 is " +
+                              digest + ", registered is " + found.record->sha256);
     }
     sound = sound && differences.empty();
     all.push_back({{"path", found.path.string()}, {"sound", differences.empty()}, {"differences", differences}});

@@ -62,7 +62,8 @@ std::string overview() {
     if (group != command.group) text += "\n" + (group = command.group) + ":\n";
     text += help_line(command.name, command.summary);
   }
-  const auto companions = companions_beside();
+  auto companions = companions_beside();
+  for (const Command& command : all_commands()) companions.erase(command.name);  // they call the program themselves
   if (!companions.empty()) text += "\nMore programs:\n";
   for (const std::string& name : companions) text += help_line(name, kCompanionPrefix + name);
   return text + "\nlockstep help COMMAND explains one of them. A program lockstep-NAME on PATH is the command NAME.\n";

@@ -4,9 +4,9 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "lockstep/core/estimator.h"
 #include "lockstep/core/publish.h"
 #include "lockstep/core/words.h"
+#include "lockstep/launchers/commands/as_ini.h"
 #include "lockstep/launchers/commands/command_line.h"
 #include "lockstep/launchers/launch_plan.h"
 #include "lockstep/launchers/run_text.h"
@@ -20,6 +20,7 @@ using Json = nlohmann::ordered_json;
 struct ShowOptions {
   bool json = false;
   bool as_ini = false;
+  bool from_snapshot = false;
 };
 
 constexpr CommandText kText{"lockstep show RUN [options]",
@@ -114,6 +115,14 @@ void print_summary(const RunDirectory& directory, const RunSummary& run, const T
   line("directory", run.directory.string());
 }
 
+void print_inputs(const Json& inputs) {
+  Json lines = Json::object();
+  for (const Json& input : inputs)
+    lines[input.value("name", "")] = input.value("dataset", "") + "@" + std::to_string(input.value("version", 0)) +
+                                     ", " + input.value("mode", "") + " of " + input.value("source", "");
+  print_object("inputs", lines);
+}
+
 void print_record(const RunDirectory& run) {
   const Json record = run.record();
   if (record.contains("launch_plan"))
@@ -121,8 +130,10 @@ void print_record(const RunDirectory& run) {
               << '\n';
   Json rest = Json::object();
   for (const auto& [name, value] : record.items()) {
-    if (name == "estimator" || name == "launch_plan") continue;
-    if (value.is_object())
+    if (name == "estimator" || name == "estimator_as_given" || name == "launch_plan") continue;
+    if (name == "input_datasets" && value.is_array())
+      print_inputs(value);
+    else if (value.is_object())
       print_object(name, value);
     else if (name != "submitted" && name != "command" && name != "target")
       rest[name] = value;
@@ -161,20 +172,6 @@ void print_all(const RunDirectory& run) {
     std::cout << "  " << printable(file.path) << "  " << format_bytes(file.bytes) << '\n';
 }
 
-void print_ini(const RunDirectory& run) {
-  Estimator estimator = estimator_from_json(run.record().at("estimator"));
-  const Estimator defaults;
-  std::cout << "# run " << run.id() << '\n';
-  std::erase_if(estimator.environment_variables, [](const auto& variable) {
-    if (variable.second != kRedacted) return false;
-    std::cout << "# " << variable.first << " = " << kRedacted
-              << "   not written down: set it where you submit and add --environment-variables " << variable.first
-              << '\n';
-    return true;
-  });
-  std::cout << estimator_options().to_ini(&estimator, &defaults);
-}
-
 }  // namespace
 
 int show_command(const Arguments& arguments) {
@@ -182,14 +179,17 @@ int show_command(const Arguments& arguments) {
   OptionTable<ShowOptions> table;
   table.add("json", &ShowOptions::json, "", "as one JSON object, times in seconds since 1970");
   table.add("as-ini", &ShowOptions::as_ini, "", "the estimator as an INI file that `lockstep submit` takes");
+  table.add("from-snapshot", &ShowOptions::from_snapshot, "",
+            "with --as-ini: its code is the run's snapshot, whatever the source directory holds now");
   Arguments words;
   if (!parse_arguments(kText, table, arguments, &options, &words, 1, 1)) return 0;
   if (options.json && options.as_ini) fail(ErrorKind::usage, "--json and --as-ini exclude each other");
+  if (options.from_snapshot && !options.as_ini) fail(ErrorKind::usage, "--from-snapshot belongs to --as-ini");
   const RunDirectory run = run_by_reference(words.front());
   if (options.json)
     print_json(everything(run));
   else if (options.as_ini)
-    print_ini(run);
+    std::cout << as_ini(run, options.from_snapshot);
   else
     print_all(run);
   return 0;

@@ -76,6 +76,19 @@ TEST_F(RankExec, EachRankHasItsLogAndItsVariables) {
   EXPECT_EQ(log("70_driver_log.txt"), "0/1 0/1 exp 1\nerr\n");
 }
 
+TEST(RankVariables, NodesAsAzureTellsThem) {
+  const auto variables = [](int rank, int local_rank, int local_size, const Variables& given = {}) {
+    return rank_variables({rank, 8, local_rank, local_size, "test"}, "/w/runs/e/id", given).value();
+  };
+  EXPECT_EQ(variables(0, 0, 4).at("NODE_RANK"), "0");
+  EXPECT_EQ(variables(3, 3, 4).at("NODE_RANK"), "0");
+  EXPECT_EQ(variables(4, 0, 4).at("NODE_RANK"), "1");
+  EXPECT_EQ(variables(7, 3, 4).at("NODE_RANK"), "1");
+  const auto own = variables(0, 0, 8);
+  EXPECT_EQ(own.at("AZ_BATCH_MASTER_NODE"), own.at("MASTER_ADDR") + ":" + own.at("MASTER_PORT"));
+  EXPECT_EQ(variables(0, 0, 8, {{"MASTER_ADDR", "n1"}, {"MASTER_PORT", "6105"}}).at("AZ_BATCH_MASTER_NODE"), "n1:6105");
+}
+
 TEST_F(RankExec, ArgumentsAreExpandedOnTheRank) {
   EXPECT_EQ(
       start(kRank2Of5, {"--", "printf", "%s\\n", "part_$RANK", "${WORLD_SIZE}x", "$$RANK", "$NOT_SET", "two words"}),

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
@@ -145,21 +146,79 @@ TEST_F(SubmissionTest, AProgramBehindALinkIsPartOfTheSnapshot) {
   }
 }
 
-TEST_F(SubmissionTest, DataSetsBecomePaths) {
+TEST_F(SubmissionTest, DataSetsBecomeInputsOfThatVersion) {
   put("../cifar.h5", "data");
   DatasetRecord record;
   record.name = "cifar10";
   record.path = directory_.path() / "cifar.h5";
+  record.kind = "hdf5";
+  record.sha256 = "12ab";
+  record.bytes = 4;
   ASSERT_TRUE(register_dataset(workspace_, record));
-  estimator_.script_params = {
-      {"--data", "dataset:cifar10"}, {"--more", "dataset:cifar10@1:mount"}, {"--text", "a dataset:cifar10"}};
-  const std::string path = (directory_.path() / "cifar.h5").string();
-  EXPECT_EQ(plan()->estimator.script_params,
-            (KeyValues{{"--data", path}, {"--more", path}, {"--text", "a dataset:cifar10"}}));
+  estimator_.script_params = {{"--data", "dataset:cifar10"},
+                              {"--more=dataset:cifar10@1:mount", ""},
+                              {"--text", "a dataset:cifar10"},
+                              {"--copy", "input:copy"}};
+  estimator_.inputs = {{"copy", "cifar10:download:to=data/train.h5"}};
+  const Submission planned = plan().value();
+  EXPECT_EQ(planned.estimator.script_params, (KeyValues{{"--data", "dataset:cifar10@1"},
+                                                        {"--more=dataset:cifar10@1:mount", ""},
+                                                        {"--text", "a dataset:cifar10"},
+                                                        {"--copy", "input:copy"}}));
+  EXPECT_EQ(planned.launch.rank_argv,
+            (std::vector<std::string>{"/bin/bash", "train.sh", "--data", "${LOCKSTEP_INPUT_cifar10}",
+                                      "--more=${LOCKSTEP_INPUT_cifar10}", "--text", "a dataset:cifar10", "--copy",
+                                      "${LOCKSTEP_INPUT_copy}"}));
+  ASSERT_EQ(planned.launch.inputs.size(), 2u);
+  const Json inputs = planned_record(planned).at("input_datasets");
+  EXPECT_EQ(inputs.at(0), (Json{{"name", "copy"},
+                                {"dataset", "cifar10"},
+                                {"version", 1},
+                                {"mode", "download"},
+                                {"source", record.path.string()},
+                                {"kind", "hdf5"},
+                                {"sha256", "12ab"},
+                                {"bytes", 4},
+                                {"to", "data/train.h5"}}));
+  EXPECT_EQ(inputs.at(1).at("mode"), "mount");
+  const Json json = to_json(planned.launch);
+  EXPECT_EQ(to_json(launch_plan_from_json(json)), json);
+  EXPECT_EQ(std::count(planned.launch.launch_argv.begin(), planned.launch.launch_argv.end(), "--inputs"), 1);
   estimator_.script_params = {{"--data", "dataset:cifar"}};
   const Error error = problem({{"script-params", "job.ini:7"}});
   EXPECT_EQ(error.where, "job.ini:7");
   EXPECT_NE(error.message().find("cifar10"), std::string::npos) << error.message();
+}
+
+// Until something makes environments, a program must not start without the one it needs.
+TEST_F(SubmissionTest, AnEnvironmentThatNobodyMakesIsRefused) {
+  estimator_.pip_packages = {"numpy"};
+  const Error error = problem({{"pip-packages", "job.ini:2"}});
+  EXPECT_EQ(error.where, "job.ini:2");
+  EXPECT_EQ(error.what, "pip_packages asks for an environment, and programs run in the one that there is");
+}
+
+// What is given again makes the same plan, whatever was registered or changed meanwhile.
+TEST_F(SubmissionTest, TheEstimatorAsGivenMakesTheSamePlan) {
+  put("../data", "1", 0644);
+  DatasetRecord record;
+  record.name = "set";
+  record.path = directory_.path() / "data";
+  ASSERT_TRUE(register_dataset(workspace_, record));
+  estimator_.script_params = {{"--data", "dataset:set:download"}, {"--verbose", ""}, {"", ""}};
+  estimator_.distributed_training = "mpi:2x1";
+  estimator_.environment_variables = {{"A", "1"}};
+  const Submission first = plan().value();
+  record.sha256 = "another";
+  ASSERT_EQ(register_dataset(workspace_, record)->version, 2);
+  const Estimator defaults;
+  const std::string ini = estimator_options().to_ini(&first.as_given, &defaults);
+  estimator_ = {};
+  ASSERT_TRUE(estimator_options().parse_ini(ini, "again.ini", &estimator_)) << ini;
+  const Submission second = plan().value();
+  EXPECT_EQ(to_json(second.launch), to_json(first.launch));
+  EXPECT_EQ(to_json(second.as_given), to_json(first.as_given));
+  EXPECT_EQ(second.launch.inputs.front().version, 1);
 }
 
 TEST_F(SubmissionTest, TheRunToResumeFromBecomesItsDirectory) {
