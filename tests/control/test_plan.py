@@ -41,6 +41,11 @@ class PlanTest(ControlTest):
         return run
 
     def seen(self, run, rank=0):
+        if (run.path / "outputs/cmdline").exists():  # of a program that does not know JSON
+            words, variables = ((run.path / "outputs" / name).read_text().split("\0")[:-1]
+                                for name in ("cmdline", "environ"))
+            return {"argv": words, "environment": dict(v.split("=", 1) for v in variables),
+                    "directory": (run.path / "outputs/directory").read_text()}
         return json.loads((run.path / f"outputs/rank_{rank}.json").read_text())
 
 
@@ -102,6 +107,18 @@ class DryRun(PlanTest):
         words = json.loads(self.lockstep("submit", "--source-directory", "src", "--dry-run", "--json", "--",
                                          "dump.sh", "1").stdout)["rank_0"]["argv"]
         self.assertEqual(words[1:], ["dump.sh", "1"])
+
+    def test_a_program_that_is_built_first(self):
+        self.write("dump.cc", """
+            #include <filesystem>
+            #include <fstream>
+            int main() {
+              for (const char* name : {"cmdline", "environ"})
+                std::ofstream(std::string("outputs/") + name) << std::ifstream(std::string("/proc/self/") + name).rdbuf();
+              std::ofstream("outputs/directory") << std::filesystem::current_path().string();
+            }
+        """)
+        self.check("--", "dump.cc", "--epochs", "$RANK")
 
     def test_nothing_is_left_behind(self):
         self.write("dump.py", DUMP)
