@@ -176,6 +176,7 @@ int register_command(const Arguments& arguments) {
   if (!importer.empty())
     record.description = std::string(fs::is_directory(path) ? "a folder" : "an archive") + " of " + importer +
                          " files, imported when first used";
+  look_at_dataset(path, /*digest=*/false).value();  // before a workspace is made for it
   print_registered(register_files(Workspace::find_or_create().value(), record).value());
   return 0;
 }
