@@ -107,4 +107,33 @@ Result<Environment> assemble_environment(const EnvironmentPieces& pieces, const 
   return environment;
 }
 
+Result<Environment> environment_of(const Estimator& estimator, const Workspace* workspace,
+                                   std::vector<std::string>* notices) {
+  EnvironmentPieces pieces{.definition = estimator.environment_definition,
+                           .conda_packages = estimator.conda_packages,
+                           .pip_packages = estimator.pip_packages,
+                           .conda_dependencies_file = estimator.conda_dependencies_file,
+                           .pip_requirements_file = estimator.pip_requirements_file,
+                           .python = estimator.python,
+                           .modules = estimator.modules,
+                           .image = estimator.custom_docker_image,
+                           .shm_size = estimator.shm_size};
+  const auto note = [&](std::string text) {
+    if (notices) notices->push_back(std::move(text));
+  };
+  if (!pieces.shm_size.empty() && pieces.image.empty()) {
+    note("shm_size is left out: ranks run in no container and share the machine's /dev/shm");
+    pieces.shm_size.clear();
+  }
+  auto environment = assemble_environment(pieces, estimator.source_directory, workspace, notices);
+  if (environment && estimator.use_docker == false && !environment->image.empty()) {
+    note("use_docker is false: the image " + environment->image + " of the environment is left out");
+    Environment plain = *environment;
+    plain.image.clear();
+    plain.shm_size.clear();
+    return plain;
+  }
+  return environment;
+}
+
 }  // namespace lockstep

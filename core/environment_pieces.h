@@ -7,6 +7,7 @@
 
 #include "lockstep/core/environment.h"
 #include "lockstep/core/error.h"
+#include "lockstep/core/estimator.h"
 #include "lockstep/core/workspace.h"
 
 namespace lockstep {
@@ -25,6 +26,11 @@ struct EnvironmentPieces {
 // does. Pieces beside a definition are added to it.
 Result<Environment> assemble_environment(const EnvironmentPieces& pieces, const std::filesystem::path& base,
                                          const Workspace* workspace, std::vector<std::string>* notices = nullptr);
+
+// The environment that an estimator asks for; empty when it asks for none. It must be sound, its framework's packages
+// be among its pip_packages (framework_presets.h). Its environment_variables are its own and no part of it.
+Result<Environment> environment_of(const Estimator& estimator, const Workspace* workspace,
+                                   std::vector<std::string>* notices = nullptr);
 
 // requirements.txt, environment.yml, environment.json or a folder with one of the last, by its name.
 Result<Environment> read_environment(const std::string& name, const std::filesystem::path& file,

@@ -9,6 +9,7 @@
 #include "lockstep/core/dataset_registry.h"
 #include "lockstep/core/distribution.h"
 #include "lockstep/core/entry_script.h"
+#include "lockstep/core/environment_pieces.h"
 #include "lockstep/core/framework_presets.h"
 #include "lockstep/core/words.h"
 #include "lockstep/launchers/slots.h"
@@ -34,7 +35,6 @@ class Planner {
     }
     plan_.notices = notices(plan_.estimator, origins_);
     plan_.estimator = with_plain_distribution(std::move(plan_.estimator));
-    check_environment_is_there();
     resolve_inputs();
     resolve_resume_from();
     plan_.as_given = plan_.estimator;
@@ -43,10 +43,12 @@ class Planner {
       plan_.as_given.framework_version = find_framework(plan_.as_given.framework)->versions.front();
     plan_.estimator = with_framework_packages(std::move(plan_.estimator));
     resolve_program();
+    plan_environment_of_ranks();
     plan_launch();
     if (const auto slots = local_slots(workspace_); !slots) add(slots.error());  // the supervisor could only fail by it
     take_stock();
     if (errors_.empty()) plan_source();
+    if (errors_.empty()) enter_environment();
     if (!errors_.empty()) return combine(errors_);
     plan_.git = git_of_source();
     return std::move(plan_);
@@ -68,16 +70,6 @@ class Planner {
     if (!resolved) return add(resolved.error());
     plan_.estimator = std::move(resolved).value();
     plan_.estimator.source_directory = fs::canonical(plan_.estimator.source_directory);
-  }
-
-  // Nothing makes an environment: a program that needs one must not start without it.
-  void check_environment_is_there() {
-    auto fields = environment_fields(plan_.estimator);
-    std::erase(fields, "user_managed");
-    std::erase(fields, "shm_size");
-    for (const std::string& field : fields)
-      add({ErrorKind::usage, field + " asks for an environment, and programs run in the one that there is", field,
-           "install what it names where you submit, and leave it out"});
   }
 
   // Which version is meant is settled here: a later one must not get into a run that waits.
@@ -153,11 +145,40 @@ class Planner {
   // Where the workspace is, or will be.
   fs::path workspace_root() const { return workspace_ ? workspace_->root() : fs::absolute(".lockstep"); }
 
+  // What the ranks run with, and by which Python a .py.
+  void plan_environment_of_ranks() {
+    auto environment = environment_of(plan_.estimator, workspace_, &plan_.notices);
+    if (!environment) return add(environment.error());
+    if (environment->is_empty()) return;
+    auto plan = plan_environment(*environment, workspace_root(), probe_environment_tools(*environment));
+    if (!plan) return add(plan.error());
+    plan_.notices.insert(plan_.notices.end(), plan->notices.begin(), plan->notices.end());
+    if (!plan->python.empty()) machine_.python = plan->python;
+    // Which version is meant is settled here, as that of a data set is.
+    std::string& definition = plan_.as_given.environment_definition;
+    const std::string name = definition.substr(0, definition.find('@'));
+    if (environment->version > 0 && environment->name == name)
+      definition = name + "@" + std::to_string(environment->version);
+    plan_.environment = std::move(plan).value();
+  }
+
+  void enter_environment() {
+    if (!plan_.environment) return;
+    std::vector<std::string> binds;
+    for (const InputPlan& input : plan_.launch.inputs) binds.push_back(input.source);
+    if (plan_.source_build) binds.push_back(plan_.source_build->build.directory.string());
+    auto launch = in_environment(plan_.launch, *plan_.environment, plan_.estimator.use_gpu, binds);
+    if (!launch) return add(launch.error());
+    plan_.launch = std::move(launch).value();
+  }
+
   // An entry script that is C++ source gives way to what is built from it.
   void plan_source() {
     const auto entry = source_entry(plan_.estimator);
     if (!entry) return;
-    auto build = plan_source_build(*entry, plan_.snapshot.digest, {}, probe_build_tools(), workspace_root());
+    auto build = plan_source_build(*entry, plan_.snapshot.digest,
+                                   plan_.environment ? plan_.environment->environment : Environment(),
+                                   probe_build_tools(), workspace_root());
     if (!build) return add(build.error());
     plan_.source_build = std::move(build).value();
     plan_.launch = with_program(std::move(plan_.launch), *plan_.source_build);
@@ -196,7 +217,7 @@ class Planner {
   }
 
   Submission plan_;
-  const LocalMachine& machine_;
+  LocalMachine machine_;  // with the Python that the environment brings
   const Workspace* workspace_;
   const OptionTableBase::Origins& origins_;
   std::vector<InputPlan> inputs_;

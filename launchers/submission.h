@@ -12,6 +12,7 @@
 #include "lockstep/core/run_store.h"
 #include "lockstep/core/snapshot.h"
 #include "lockstep/core/workspace.h"
+#include "lockstep/launchers/environment_plan.h"
 #include "lockstep/launchers/launch_plan.h"
 #include "lockstep/launchers/source_build.h"
 
@@ -24,6 +25,7 @@ struct Submission {
   Estimator as_given;  // gives the same plan again: only what would mean something else elsewhere or later is replaced
   SnapshotPlan snapshot;
   LaunchPlan launch;
+  std::optional<EnvironmentPlan> environment;   // what ranks run with; none: what the machine has
   std::optional<SourceBuildPlan> source_build;  // of an entry_script that is C++ source
   std::optional<GitProperties> git;
   std::vector<std::string> notices;  // for people: what was assumed, what is left out

@@ -31,6 +31,7 @@ std::string describe(const Submission& submission) {
   const SnapshotPlan& snapshot = submission.snapshot;
   std::string text = "experiment    " + submission.estimator.experiment + "\n";
   text += describe(submission.launch);
+  if (submission.environment) text += describe(*submission.environment);
   if (submission.source_build) {
     text += "built         in " + submission.source_build->build.directory.string() + "\n";
     for (const BuildStep& step : submission.source_build->build.steps) text += "  " + quote_words(step.argv) + "\n";
@@ -58,6 +59,7 @@ Json planned_record(const Submission& submission) {
   Json record{{"command", command_text(submission.estimator)}, {"target", submission.launch.target},
               {"estimator", to_json(submission.estimator)},    {"estimator_as_given", to_json(submission.as_given)},
               {"launch_plan", to_json(submission.launch)},     {"snapshot", snapshot_record(submission.snapshot)}};
+  if (submission.environment) record["environment"] = to_json(*submission.environment);
   if (submission.source_build) record["source_build"] = to_json(*submission.source_build);
   if (!submission.estimator.display_name.empty()) record["display_name"] = submission.estimator.display_name;
   if (!submission.estimator.description.empty()) record["description"] = submission.estimator.description;
@@ -83,6 +85,7 @@ Json to_json(const Submission& submission) {
               {"ignore_file", submission.snapshot.ignore_file},
               {"bytes", submission.snapshot.total_bytes},
               {"files", std::move(files)}}}};
+  if (submission.environment) json["environment"] = to_json(*submission.environment);
   if (submission.source_build) json["source_build"] = to_json(*submission.source_build);
   if (submission.git) json["git"] = to_json(*submission.git);
   json["notices"] = submission.notices;

@@ -190,12 +190,20 @@ TEST_F(SubmissionTest, DataSetsBecomeInputsOfThatVersion) {
   EXPECT_NE(error.message().find("cifar10"), std::string::npos) << error.message();
 }
 
-// Until something makes environments, a program must not start without the one it needs.
-TEST_F(SubmissionTest, AnEnvironmentThatNobodyMakesIsRefused) {
+TEST_F(SubmissionTest, RanksRunInTheEnvironmentThatIsAskedFor) {
   estimator_.pip_packages = {"numpy"};
-  const Error error = problem({{"pip-packages", "job.ini:2"}});
+  const Submission planned = plan().value();
+  ASSERT_TRUE(planned.environment);
+  EXPECT_EQ(planned.environment->build.files.at("requirements.txt"), "numpy\n");
+  EXPECT_EQ(planned.launch.prepended.at("PATH"), (planned.environment->build.directory / "venv/bin").string());
+  EXPECT_EQ(to_json(planned).at("environment"), planned_record(planned).at("environment"));
+}
+
+TEST_F(SubmissionTest, AnEnvironmentThatIsNotThereIsNamedWhereItWasWritten) {
+  estimator_.environment_definition = "lockstep-sklaern";
+  const Error error = problem({{"environment-definition", "job.ini:2"}});
   EXPECT_EQ(error.where, "job.ini:2");
-  EXPECT_EQ(error.what, "pip_packages asks for an environment, and programs run in the one that there is");
+  EXPECT_NE(error.what.find("did you mean lockstep-sklearn"), std::string::npos) << error.what;
 }
 
 // What is given again makes the same plan, whatever was registered or changed meanwhile.
