@@ -120,7 +120,7 @@ TEST(StepNumbers, GroupsHaveTheirOwnInOneTensor) {
       .learning_rate = 0.5,
       .momentum = 0.9,
       .weight_decay = 0.25,
-      .groups = {{.pattern = "conv_*", .learning_rate_factor = 0.5}, {.vectors_only = true, .weight_decay = 0.0}}};
+      .groups = {{.pattern = "conv_*", .learning_rate_factor = 0.5}, {.vectors_weight_decay = 0.0}}};
   for (auto* net : {&by_kernels, &by_operators}) {
     DataParallel parallel(*net, self);
     FusedSgd optimizer(parallel, options);
