@@ -51,7 +51,7 @@ int dispatch(const Arguments& words) {
 
 // The exit code, when all that was printed has reached its reader; errors of a closed pipe stay quiet.
 int after_output(int code) {
-  errno = 0;
+  if (std::cout) errno = 0;  // else longer output has failed before: the reason is still there
   std::cout.flush();
   if (std::cout || errno == EPIPE) return code;
   const std::string why = errno == 0 ? "" : ": " + std::generic_category().message(errno);
