@@ -16,7 +16,9 @@ std::optional<T> optional_member(const Json& json, const char* name) {
   return found->get<T>();
 }
 
-EndCause cause_from_json(const Json& json) {
+}  // namespace
+
+EndCause end_cause_from_json(const Json& json) {
   EndCause cause;
   cause.reason = json.at("reason").get<std::string>();
   cause.exit_code = optional_member<int>(json, "exit_code");
@@ -28,8 +30,6 @@ EndCause cause_from_json(const Json& json) {
   cause.last_lines = json.value("last_lines", std::vector<std::string>{});
   return cause;
 }
-
-}  // namespace
 
 double unix_time() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
@@ -67,7 +67,7 @@ RunEvent run_event_from_json(const Json& json) try {
   event.status = *status;
   event.attempt = json.at("attempt").get<int>();
   event.detail = json.value("detail", "");
-  if (const auto cause = json.find("cause"); cause != json.end()) event.cause = cause_from_json(*cause);
+  if (const auto cause = json.find("cause"); cause != json.end()) event.cause = end_cause_from_json(*cause);
   return event;
 } catch (const Json::exception& e) {
   fail(ErrorKind::corrupt_data, std::string("not an event of a run: ") + e.what());

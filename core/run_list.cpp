@@ -1,7 +1,6 @@
 // Runs of a workspace: all of them, or the one that is meant.
 #include <algorithm>
 #include <optional>
-#include <tuple>
 
 #include "lockstep/core/nearest_names.h"
 #include "lockstep/core/run_store.h"
@@ -10,25 +9,6 @@ namespace lockstep {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::vector<fs::path> folders_of(const fs::path& path, std::vector<std::string>* warnings) {
-  std::vector<fs::path> folders;
-  std::error_code error;
-  if (!fs::exists(path, error)) return folders;
-  for (fs::directory_iterator entry(path, error), end; !error && entry != end; entry.increment(error)) {
-    std::error_code ignored;
-    const bool hidden = entry->path().filename().native().front() == '.';  // runs that are still being made, the index
-    if (!hidden && entry->is_directory(ignored)) folders.push_back(entry->path());
-  }
-  if (error && warnings) warnings->push_back(path.string() + ": " + error.message());
-  return folders;
-}
-
-// The seconds in EXPERIMENT_<unix seconds>_<8 hex>; an experiment's name may hold underscores too.
-std::string_view seconds_of(std::string_view id) {
-  id = id.substr(0, id.rfind('_'));
-  return id.substr(id.rfind('_') + 1);
-}
 
 std::vector<fs::path> run_folders(const Workspace& workspace, std::string_view experiment,
                                   std::vector<std::string>* warnings) {
@@ -53,16 +33,16 @@ Result<RunDirectory> latest(const Workspace& workspace) {
     return !fs::exists(run / "run.json", ignored);
   });
   const auto newest = std::max_element(runs.begin(), runs.end(), [](const fs::path& a, const fs::path& b) {
-    return seconds_of(a.filename().string()) < seconds_of(b.filename().string());
+    return seconds_in_id(a.filename().string()) < seconds_in_id(b.filename().string());
   });
   if (newest == runs.end())
     return Error{
         ErrorKind::usage, "there are no runs in " + workspace.runs().string(), {}, "lockstep submit starts one"};
-  const std::string seconds(seconds_of(newest->filename().string()));
+  const std::string seconds(seconds_in_id(newest->filename().string()));
   std::optional<RunDirectory> best;
   double submitted = -1;
   for (const fs::path& path : runs) {
-    if (seconds_of(path.filename().string()) != seconds) continue;
+    if (seconds_in_id(path.filename().string()) != seconds) continue;
     RunDirectory run = RunDirectory::open(path).value();
     const double time = submitted_at(run);
     if (time <= submitted) continue;
@@ -73,7 +53,7 @@ Result<RunDirectory> latest(const Workspace& workspace) {
 }
 
 Error ambiguous(std::string_view reference, std::vector<std::string> ids) {
-  std::sort(ids.begin(), ids.end(), [](const auto& a, const auto& b) { return seconds_of(a) > seconds_of(b); });
+  std::sort(ids.begin(), ids.end(), [](const auto& a, const auto& b) { return seconds_in_id(a) > seconds_in_id(b); });
   std::string list;
   for (std::size_t i = 0; i < std::min<std::size_t>(ids.size(), 5); ++i) list += (i ? ", " : "") + ids[i];
   if (ids.size() > 5) list += " and " + std::to_string(ids.size() - 5) + " more";
@@ -85,20 +65,22 @@ Error ambiguous(std::string_view reference, std::vector<std::string> ids) {
 
 }  // namespace
 
-std::vector<RunSummary> list_runs(const Workspace& workspace, std::string_view experiment,
-                                  std::vector<std::string>* warnings) {
-  std::vector<RunSummary> summaries;
-  for (const fs::path& path : run_folders(workspace, experiment, warnings)) {
-    try {
-      summaries.push_back(RunDirectory::open(path).value().summary());
-    } catch (const std::exception& e) {
-      if (warnings) warnings->push_back(to_error(e).message());
-    }
+std::vector<fs::path> folders_of(const fs::path& path, std::vector<std::string>* warnings) {
+  std::vector<fs::path> folders;
+  std::error_code error;
+  if (!fs::exists(path, error)) return folders;
+  for (fs::directory_iterator entry(path, error), end; !error && entry != end; entry.increment(error)) {
+    std::error_code ignored;
+    const bool hidden = entry->path().filename().native().front() == '.';  // runs that are still being made, the index
+    if (!hidden && entry->is_directory(ignored)) folders.push_back(entry->path());
   }
-  std::sort(summaries.begin(), summaries.end(), [](const RunSummary& a, const RunSummary& b) {
-    return std::tie(a.submitted, a.id) > std::tie(b.submitted, b.id);
-  });
-  return summaries;
+  if (error && warnings) warnings->push_back(path.string() + ": " + error.message());
+  return folders;
+}
+
+std::string_view seconds_in_id(std::string_view id) {
+  id = id.substr(0, id.rfind('_'));
+  return id.substr(id.rfind('_') + 1);
 }
 
 Result<RunDirectory> find_run(const Workspace& workspace, std::string_view reference) {

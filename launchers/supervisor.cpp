@@ -22,7 +22,7 @@
 #include "lockstep/launchers/attempt.h"
 #include "lockstep/launchers/end_cause.h"
 #include "lockstep/launchers/follow_log.h"
-#include "lockstep/launchers/heartbeat.h"
+#include "lockstep/core/heartbeat.h"
 #include "lockstep/launchers/local_launcher.h"
 #include "lockstep/launchers/outputs_manifest.h"
 #include "lockstep/launchers/process_tree.h"

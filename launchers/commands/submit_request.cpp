@@ -70,7 +70,7 @@ int finish(const RunDirectory& run, const SubmitRequest& request, const std::vec
     return wait ? follow_run(run) : 0;
   }
   if (!wait) return print_json(submitted_json(run, notices)), 0;
-  const RunSummary end = wait_for_completion(run);
+  const RunSummary end = Run::open(run).wait_for_completion();
   print_json(to_json(end));
   return exit_code_of(end);
 }

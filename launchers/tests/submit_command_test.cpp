@@ -160,10 +160,11 @@ TEST_F(SubmitCommand, TheSameFromCpp) {
   Estimator estimator;
   estimator.source_directory = directory_.path();
   estimator.entry_script = "fail.sh";
-  const RunDirectory run = experiment.submit(estimator);
-  const RunSummary end = wait_for_completion(run);
+  const lockstep::Run run = experiment.submit(estimator);
+  const RunSummary end = run.wait_for_completion();
   EXPECT_EQ(end.status, RunStatus::Failed);
   EXPECT_EQ(end.cause->exit_code, 42);
+  EXPECT_THROW(run.wait_for_completion(false, /*raise_on_error=*/true), Failure);
   ASSERT_EQ(experiment.runs().size(), 1u);
   EXPECT_EQ(experiment.runs()[0].id, run.id());
 }

@@ -1,11 +1,11 @@
+#include "lockstep/core/log_tail.h"
+
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <utility>
-
-#include "lockstep/launchers/follow_log.h"
 
 namespace lockstep {
 

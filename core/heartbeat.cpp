@@ -1,4 +1,4 @@
-#include "lockstep/launchers/heartbeat.h"
+#include "lockstep/core/heartbeat.h"
 
 #include <fcntl.h>
 #include <unistd.h>
