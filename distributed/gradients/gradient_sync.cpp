@@ -114,12 +114,14 @@ void GradientSync::finish_buckets() {
   }
 }
 
-// What a lost rank has kept from the others, by the names that a user knows.
+// What a lost rank has kept from the others, by the names that a user knows. Of a wait that took too long: any other
+// error says itself what has happened.
 bool GradientSync::finish_bucket(std::size_t index) {
   try {
     return reduction_->finish(index);
   } catch (const Failure& failure) {
     Error error = failure.error();
+    if (error.what.find(" is not complete after ") == std::string::npos) throw;
     const auto& slots = plan_.buckets[index].slots;
     const auto name = [&](const ParameterSlot& slot) { return "'" + infos_[slot.parameter].name + "'"; };
     error.what += "; awaited are the gradients of " + name(slots.front());
