@@ -3,15 +3,13 @@
 #include <strings.h>
 
 #include <algorithm>
-#include <charconv>
-#include <chrono>
-#include <ctime>
 #include <nlohmann/json.hpp>
 #include <optional>
 
 #include "lockstep/core/machine.h"
 #include "lockstep/core/nearest_names.h"
 #include "lockstep/core/publish.h"
+#include "lockstep/core/registry_version.h"
 
 namespace lockstep {
 namespace {
@@ -19,26 +17,10 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
-std::string utc_now() {
-  const std::time_t now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
-  std::tm parts{};
-  ::gmtime_r(&now, &parts);
-  char text[32];
-  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
-  return text;
-}
-
 fs::path folder(const Workspace& workspace) { return workspace.root() / "environments"; }
 
 fs::path record_path(const Workspace& workspace, const std::string& name, int version) {
   return folder(workspace) / name / (std::to_string(version) + ".json");
-}
-
-std::optional<int> parse_version(std::string_view text) {
-  int version = 0;
-  const auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), version);
-  const bool sound = code == std::errc() && end == text.data() + text.size() && version >= 1 && text.front() != '0';
-  return sound ? std::optional(version) : std::nullopt;
 }
 
 std::vector<int> versions_of(const Workspace& workspace, const std::string& name) {

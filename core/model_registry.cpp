@@ -1,12 +1,11 @@
 #include "lockstep/core/model_registry.h"
 
 #include <algorithm>
-#include <charconv>
-#include <ctime>
 
 #include "lockstep/core/claim.h"
 #include "lockstep/core/nearest_names.h"
 #include "lockstep/core/publish.h"
+#include "lockstep/core/registry_version.h"
 #include "lockstep/core/run_store.h"
 #include "lockstep/core/sha256.h"
 
@@ -17,13 +16,6 @@ namespace fs = std::filesystem;
 using nlohmann::ordered_json;
 
 fs::path folder(const Workspace& workspace) { return workspace.root() / "models"; }
-
-std::optional<int> parse_version(std::string_view text) {
-  int version = 0;
-  const auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), version);
-  const bool sound = code == std::errc() && end == text.data() + text.size() && version >= 1 && text.front() != '0';
-  return sound ? std::optional(version) : std::nullopt;
-}
 
 std::vector<int> versions_of(const Workspace& workspace, const std::string& name) {
   std::vector<int> versions;

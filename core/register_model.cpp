@@ -2,12 +2,12 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <ctime>
 #include <random>
 
 #include "lockstep/core/machine.h"
 #include "lockstep/core/model_registry.h"
 #include "lockstep/core/publish.h"
+#include "lockstep/core/registry_version.h"
 #include "lockstep/core/run_contract.h"
 #include "lockstep/core/run_state.h"
 #include "lockstep/core/run_store.h"
@@ -18,15 +18,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using nlohmann::ordered_json;
-
-std::string utc_now() {
-  const std::time_t now = std::time(nullptr);
-  std::tm parts{};
-  ::gmtime_r(&now, &parts);
-  char text[32];
-  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
-  return text;
-}
 
 bool lies_below(const fs::path& path, const fs::path& directory) {
   const fs::path relative = path.lexically_relative(directory);
