@@ -30,6 +30,8 @@ bool parse_arguments(const CommandText& text, const OptionTableBase& table, cons
        "usage: " + std::string(text.usage));
 }
 
+Workspace workspace_here() { return Workspace::from_config().value(); }
+
 RunDirectory run_by_reference(std::string_view reference) {
   return find_run(Workspace::from_config().value(), reference).value();
 }

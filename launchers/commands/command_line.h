@@ -27,6 +27,9 @@ void print_help(const CommandText& text, const OptionTableBase& table, const voi
 bool parse_arguments(const CommandText& text, const OptionTableBase& table, const Arguments& arguments, void* options,
                      std::vector<std::string>* positional, std::size_t least, std::size_t most);
 
+// The workspace around the current directory. Throws Failure(usage) where there is none.
+Workspace workspace_here();
+
 // The run meant by `reference` in the workspace around the current directory. Throws Failure(usage).
 RunDirectory run_by_reference(std::string_view reference);
 

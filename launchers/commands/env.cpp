@@ -52,8 +52,6 @@ struct BuildOptions {
   bool force = false;
 };
 
-Workspace workspace_here() { return Workspace::from_config().value(); }
-
 // For listings, which work without a workspace too.
 std::optional<Workspace> workspace_if_any() {
   auto found = Workspace::from_config();

@@ -49,8 +49,6 @@ struct ForceOption {
   bool force = false;
 };
 
-Workspace workspace_here() { return Workspace::from_config().value(); }
-
 std::map<std::string, std::string> as_map(const KeyValues& pairs) { return {pairs.begin(), pairs.end()}; }
 
 Json with_tags(const ModelRecord& model) {
